@@ -1,0 +1,1 @@
+"""Numbers with their conditions, and the assembled command line."""

@@ -1,0 +1,1 @@
+"""Reads events and scores them; never steers a run."""

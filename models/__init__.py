@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: networks, adapters, losses, checkpoints. Knows nothing of streams, time or threads."""

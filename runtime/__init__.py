@@ -1,0 +1,1 @@
+"""The event loop: predict, detect, adapt, guard, publish. The only package that knows time, threads and metrics."""

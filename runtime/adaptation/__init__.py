@@ -1,0 +1,1 @@
+"""The learner and its methods, one file each."""

@@ -1,0 +1,198 @@
+"""What happened, as records: everything observers (metrics, run record, page, panel, scores) ever learn.
+
+Events carry facts and no behaviour. Every event is handed once to each observer; observers return nothing and steer nothing.
+Arrays inside are shared, never written to.
+"""
+
+# H height, W width
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from streams.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """First event of a run: what is about to happen, with everything a reader of the record needs to know."""
+
+    stream: str
+    method: str
+    model: str
+    device: str
+    seed: int
+    pace: str
+    size_HW: tuple[int, int]
+    stream_fps: float
+    num_frames: int | None
+    classes: tuple[str, ...]
+    trainable_parameters: int
+    total_parameters: int
+    frozen_digest: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The user's answer for one frame, computed from exactly one published version.
+
+    Times are monotonic seconds; `confidence` is the mean top-1 probability in [0, 1], `entropy_nats` the mean entropy.
+    """
+
+    frame: Frame
+    version: int
+    labels_HW: np.ndarray
+    confidence: float
+    entropy_nats: float
+    started_at_s: float
+    finished_at_s: float
+
+    @property
+    def latency_s(self) -> float:
+        """Capture to result."""
+        return self.finished_at_s - self.frame.captured_at_s
+
+    @property
+    def inference_s(self) -> float:
+        return self.finished_at_s - self.started_at_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShadowPrediction:
+    """What the frozen model says of a frame, computed off the serving path; comes after the frame's `Prediction`."""
+
+    frame: Frame
+    labels_HW: np.ndarray
+    served_labels_HW: np.ndarray
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameDropped:
+    """A captured frame that will never be predicted. Reasons: stale (a newer one came), invalid, shutdown."""
+
+    index: int
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCaptured:
+    """A frame entered the runtime."""
+
+    index: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptationStep:
+    """One attempt to learn. `outcome` is applied, nonfinite, refused_guard, error, or relaxed (pulled back to the source weights).
+
+    `version` is the one published by it, or the one that goes on serving when it was not applied. `loss` is nan where none was computed.
+    """
+
+    frame_index: int
+    outcome: str
+    loss: float
+    learning_rate: float
+    duration_s: float
+    version: int
+    at_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Learning was undone: the learner went back to `version` for `reason`."""
+
+    frame_index: int
+    version: int
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftScore:
+    """The detector's reading for one frame; 1.0 is the alarm threshold calibrated on source data."""
+
+    frame_index: int
+    score: float
+    is_shifted: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftEvent:
+    """The input distribution changed. `kind` is away (from source), change (between shifted domains) or return (to source)."""
+
+    frame_index: int
+    kind: str
+    score: float
+    true_domain: str | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GovernorChanged:
+    """Adaptation was shed (higher level) or resumed (lower). Level 0 is full adaptation."""
+
+    level: int
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """A version was written to the run folder, or failed to be (`error` not empty)."""
+
+    version: int
+    error: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something failed and the run goes on. `component` is capture, learner, record or web."""
+
+    component: str
+    detail: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """Last event of a run. `reason` is end, interrupted or error; `stream_faults` counts unusable items by reason."""
+
+    reason: str
+    wall_s: float
+    in_flight: int
+    frozen_digest: str
+    peak_rss_mb: float
+    peak_device_mb: float
+    replay_mb: float
+    stream_faults: Mapping[str, int] = field(default_factory=dict)
+
+
+Event = (
+    RunStarted
+    | FrameCaptured
+    | FrameDropped
+    | Prediction
+    | ShadowPrediction
+    | AdaptationStep
+    | Rollback
+    | ShiftScore
+    | ShiftEvent
+    | GovernorChanged
+    | CheckpointSaved
+    | Fault
+    | RunFinished
+)
+
+
+class Observer(Protocol):
+    """Sees every event once, in order, from the thread that drives the run; must return quickly and never raise."""
+
+    def observe(self, event: Event) -> None: ...

@@ -1,0 +1,1 @@
+"""Detectors: one float in, whether the input distribution changed out."""

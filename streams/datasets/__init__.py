@@ -1,0 +1,1 @@
+"""Recorded labelled data sets: label spaces and one small file per on-disk layout."""
