@@ -1,0 +1,52 @@
+"""What a run with labels scores, as records: the words in which observers hear of quality.
+
+Observers live below the package that compares predictions with labels, so they are handed a callable that returns the newest `Scores`
+(None while there is nothing to score). All IoU values are ratios in [0, 1], nan where unknown (no shadow prediction, class absent);
+`summary.json` and the page show them as percentages.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VisitScore:
+    """One stay in one domain; `visit` counts all stays of the run from 0, `miou` is over the confusion of this stay alone."""
+
+    name: str
+    visit: int
+    first_frame: int
+    frames: int
+    miou: float
+    miou_frozen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Everything known so far. `recent_*` cover the last frames only; `class_iou` is in the order of `classes`.
+
+    `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which the adapted model
+    was meaningfully below the frozen one, `recovery_frames` how many frames each return to a known domain took (None: not yet recovered).
+    """
+
+    classes: tuple[str, ...]
+    miou: float
+    miou_frozen: float
+    recent_miou: float
+    recent_miou_frozen: float
+    visits: tuple[VisitScore, ...]
+    hmean: float
+    hmean_frozen: float
+    worst_drop: float
+    negative_window_share: float
+    recovery_frames: tuple[int | None, ...]
+    class_iou: tuple[float, ...]
+    class_iou_frozen: tuple[float, ...]
+
+
+ScoresSource = Callable[[], Scores | None]
+
+
+def no_scores() -> Scores | None:
+    """The source of a run without labels."""
+    return None
