@@ -1,0 +1,74 @@
+"""Losses on logits, as free functions. They know nothing of methods, schedules or teachers.
+
+Labels are train ids (uint8 or int64) with 255 for "do not score". Logits come at stride 4; on a CPU it is several times
+cheaper to bring the labels there (`shrink_labels`, nearest) than the logits to the labels' size
+(`models.preprocess.upsample_logits`); published training does the latter.
+
+    loss = cross_entropy(model(x_B3HW), shrink_labels(labels_BHW, logits_BKHW.shape[-2:]))
+"""
+
+# B batch, K classes, H height, W width, N pixels (B * H * W)
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE_LABEL = 255
+
+
+def cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, *, class_weights_K: Tensor | None = None) -> Tensor:
+    """Mean of -w_y log p_y over the pixels whose label is not 255; 0 (with a gradient of 0) when there is none.
+
+    Class weights do not change the divisor, which is the number of valid pixels.
+    """
+    labels_N = _flat_labels(labels_BHW)
+    total = F.cross_entropy(
+        _flat_logits(logits_BKHW), labels_N, weight=class_weights_K, ignore_index=IGNORE_LABEL, reduction="sum"
+    )
+    return total / (labels_N != IGNORE_LABEL).sum().clamp(min=1)
+
+
+def weighted_cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, weights_BHW: Tensor) -> Tensor:
+    """Mean over ALL pixels of weight * -log p_y, ignored ones counting as 0.
+
+    The target loss of DACS (Tranheden et al. 2021, arXiv 2007.08702, eq. 2) and DAFormer (Hoyer et al. 2022, arXiv
+    2111.14887, eq. 4). Dividing by all pixels keeps a batch of few trusted pixels quiet.
+    """
+    losses_N = F.cross_entropy(
+        _flat_logits(logits_BKHW), _flat_labels(labels_BHW), ignore_index=IGNORE_LABEL, reduction="none"
+    )
+    return (losses_N * weights_BHW.reshape(-1)).mean()
+
+
+def soft_cross_entropy(logits_BKHW: Tensor, targets_BKHW: Tensor) -> Tensor:
+    """Mean over pixels of -sum_k q_k log p_k, q a teacher's probabilities (CoTTA, Wang et al. 2022, arXiv 2203.13591)."""
+    return -(targets_BKHW * F.log_softmax(logits_BKHW, dim=1)).sum(dim=1).mean()
+
+
+def soft_entropy(logits_BKHW: Tensor) -> Tensor:
+    """Mean over pixels of the entropy -sum_k p_k log p_k in nats (TENT, Wang et al. 2021, arXiv 2006.10726)."""
+    log_p_BKHW = F.log_softmax(logits_BKHW, dim=1)
+    return -(log_p_BKHW.exp() * log_p_BKHW).sum(dim=1).mean()
+
+
+def shrink_labels(labels_BHW: Tensor, size_HW: tuple[int, int] | torch.Size) -> Tensor:
+    """Labels at a smaller size: each result pixel takes the label under its centre. Same dtype."""
+    H, W = labels_BHW.shape[-2:]
+    if tuple(size_HW) == (H, W):
+        return labels_BHW
+    rows = _centres(size_HW[0], H, labels_BHW.device)
+    columns = _centres(size_HW[1], W, labels_BHW.device)
+    return labels_BHW[:, rows[:, None], columns]
+
+
+def _centres(num_out: int, num_in: int, device: torch.device) -> Tensor:
+    return torch.div((2 * torch.arange(num_out, device=device) + 1) * num_in, 2 * num_out, rounding_mode="floor")
+
+
+def _flat_logits(logits_BKHW: Tensor) -> Tensor:
+    """(N, K); a view when the memory is channels_last."""
+    return logits_BKHW.permute(0, 2, 3, 1).reshape(-1, logits_BKHW.shape[1])
+
+
+def _flat_labels(labels_BHW: Tensor) -> Tensor:
+    return labels_BHW.reshape(-1).long()

@@ -1,0 +1,127 @@
+"""SegFormer: a MiT encoder and the all-MLP head of Xie et al. 2021, arXiv 2105.15203, section 3.2 (equation 4).
+
+The head keeps the published parameters (`linear_c`, `linear_fuse`, `bn`, `classifier`) but not the published order of
+work. Up to the ReLU everything is linear per pixel, and so is bilinear upsampling; hence fuse(concat(up(linear_i f_i)))
+= sum_i up(fuse_i linear_i f_i): the head projects at each stage's own resolution and upsamples only the terms of the
+sum. `embed_plainly` is the published order.
+
+Batch norm uses its running statistics whenever it is in eval mode, which is how online learning runs it: one frame's
+statistics estimate nothing. Only supervised pretraining (training mode, everything trainable) moves them.
+"""
+
+# B batch, C channels of a stage, E embedding channels, F = 4 E, K classes, H height, W width
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.mit import NUM_STAGES, MixTransformer
+
+
+class SegFormerHead(nn.Module):
+    """Four feature maps to class logits at the first one's resolution.
+
+    `linear_fuse` reads the embeddings deepest stage first (c4, c3, c2, c1), like the authors' code and Hugging Face's.
+    """
+
+    def __init__(self, channels: Sequence[int], *, embed_channels: int, num_classes: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.embed_channels = embed_channels
+        self.num_classes = num_classes
+        self.linear_c = nn.ModuleList(nn.Linear(C, embed_channels) for C in channels)
+        self.linear_fuse = nn.Conv2d(NUM_STAGES * embed_channels, embed_channels, 1, bias=False)
+        self.bn = nn.BatchNorm2d(embed_channels)
+        self.dropout = nn.Dropout2d(dropout)
+        self.classifier = nn.Conv2d(embed_channels, num_classes, 1)
+        nn.init.kaiming_normal_(self.linear_fuse.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.classifier.weight, std=0.01)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits (B, K, H, W) from feature maps (B, C_i, H_i, W_i), shallow to deep."""
+        return self.classify(self.embed(features))
+
+    def embed(self, features: Sequence[Tensor]) -> Tensor:
+        """The fused, normalised, rectified embedding (B, E, H, W), projected before it is upsampled."""
+        size_HW = features[0].shape[-2:]
+        fuse_EF, shift_E = self._fuse_and_shift()
+        sum_BEHW = self._project(0, features[0], fuse_EF, shift_E)
+        for index in range(1, NUM_STAGES):
+            term_BEHW = self._project(index, features[index], fuse_EF, None)
+            sum_BEHW.add_(F.interpolate(term_BEHW, size=size_HW, mode="bilinear", align_corners=False))
+        if self.bn.training:
+            sum_BEHW = self.bn(sum_BEHW)
+        return F.relu_(sum_BEHW)
+
+    def embed_plainly(self, features: Sequence[Tensor]) -> Tensor:
+        """The same embedding in the published order: project, upsample, concatenate, fuse. Reference for `embed`."""
+        size_HW = features[0].shape[-2:]
+        maps = []
+        for linear, feature_BCHW in zip(self.linear_c, features, strict=True):
+            map_BEHW = linear(feature_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            maps.append(F.interpolate(map_BEHW, size=size_HW, mode="bilinear", align_corners=False))
+        return F.relu(self.bn(self.linear_fuse(torch.cat(maps[::-1], dim=1))))
+
+    def classify(self, embedding_BEHW: Tensor) -> Tensor:
+        """Logits (B, K, H, W) of an embedding."""
+        weight_KE = self.classifier.weight.flatten(1)
+        y_BHWE = self.dropout(embedding_BEHW).permute(0, 2, 3, 1)
+        return F.linear(y_BHWE, weight_KE, self.classifier.bias).permute(0, 3, 1, 2)
+
+    def _linears(self) -> list[nn.Linear]:
+        return [module for module in self.linear_c if isinstance(module, nn.Linear)]
+
+    def _fuse_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Fuse weight (E, F) and the shift (E,) added to the sum; batch norm is folded into both while in eval mode."""
+        fuse_EF = self.linear_fuse.weight.flatten(1)
+        biases_F = torch.cat([linear.bias for linear in reversed(self._linears())])
+        if self.bn.training or self.bn.running_mean is None or self.bn.running_var is None:
+            return fuse_EF, fuse_EF @ biases_F
+        scale_E = self.bn.weight * torch.rsqrt(self.bn.running_var + self.bn.eps)
+        fuse_EF = fuse_EF * scale_E[:, None]
+        return fuse_EF, fuse_EF @ biases_F + (self.bn.bias - scale_E * self.bn.running_mean)
+
+    def _project(self, index: int, feature_BCHW: Tensor, fuse_EF: Tensor, shift_E: Tensor | None) -> Tensor:
+        """fuse_i linear_i f_i at the stage's own resolution, in whichever order multiplies less."""
+        last = (NUM_STAGES - index) * self.embed_channels
+        fuse_EE = fuse_EF[:, last - self.embed_channels : last]
+        linear_EC = self._linears()[index].weight
+        f_BHWC = feature_BCHW.permute(0, 2, 3, 1)
+        num_pixels = f_BHWC.shape[0] * f_BHWC.shape[1] * f_BHWC.shape[2]
+        if num_pixels < f_BHWC.shape[3]:
+            y_BHWE = F.linear(F.linear(f_BHWC, linear_EC), fuse_EE, shift_E)
+        else:
+            y_BHWE = F.linear(f_BHWC, fuse_EE @ linear_EC, shift_E)
+        return y_BHWE.permute(0, 3, 1, 2)
+
+
+class SegmentationModel(nn.Module):
+    """Encoder and head: (B, 3, H, W) normalised images to logits (B, K, ceil(H / 4), ceil(W / 4)).
+
+    Modules named in `frozen_modules` stay in eval mode in training mode; `models.adapters.set_trainable` fills it.
+    """
+
+    def __init__(self, name: str, encoder: MixTransformer, head: SegFormerHead) -> None:
+        super().__init__()
+        self.name = name
+        self.encoder = encoder
+        self.head = head
+        self.frozen_modules: frozenset[str] = frozenset()
+
+    @property
+    def num_classes(self) -> int:
+        return self.head.num_classes
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        logits_BKHW: Tensor = self.head(self.encoder(x_B3HW))
+        return logits_BKHW
+
+    def train(self, mode: bool = True) -> "SegmentationModel":
+        """Training mode for what learns; frozen modules (dropout, drop path, batch norm too) stay in eval mode."""
+        super().train(mode)
+        if mode:
+            for name, module in self.named_modules():
+                if name in self.frozen_modules:
+                    module.training = False
+        return self
