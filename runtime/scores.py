@@ -1,8 +1,8 @@
 """What a run with labels scores, as records: the words in which observers hear of quality.
 
-Observers live below the package that compares predictions with labels, so they are handed a callable that returns the newest `Scores`
-(None while there is nothing to score). All IoU values are ratios in [0, 1], nan where unknown (no shadow prediction, class absent);
-`summary.json` and the page show them as percentages.
+Observers live below the package that compares predictions with labels, so they are handed a callable that returns the
+newest `Scores` (None while there is nothing to score). All IoU values are in points, 0 to 100, and nan where unknown
+(no shadow prediction, class absent).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VisitScore:
-    """One stay in one domain; `visit` counts all stays of the run from 0, `miou` is over the confusion of this stay alone."""
+    """One stay in one domain; `visit` counts all stays of the run from 0, IoU is over this stay alone."""
 
     name: str
     visit: int
@@ -25,8 +25,9 @@ class VisitScore:
 class Scores:
     """Everything known so far. `recent_*` cover the last frames only; `class_iou` is in the order of `classes`.
 
-    `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which the adapted model
-    was meaningfully below the frozen one, `recovery_frames` how many frames each return to a known domain took (None: not yet recovered).
+    `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which the
+    adapted model was meaningfully below the frozen one, `recovery_frames` how many frames each return to a known domain
+    took (None: not recovered).
     """
 
     classes: tuple[str, ...]

@@ -1,0 +1,306 @@
+"""Prometheus metrics: events in, text exposition out. The only file that knows prometheus_client.
+
+Names have the prefix `udaseg_`, base units, and labels from closed sets (a value outside its set counts as "other").
+What no event carries (queue depth, replay size, device memory) is watched through callables, called at every scrape.
+
+    metrics = Metrics(CollectorRegistry(), stream="rain_sequence", classes=names)
+    metrics.observe(event)                            # every event, one thread at a time
+    content_type, body = metrics.exposition(accept)   # any thread
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import Counter as TotalCounter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from runtime import events
+from runtime.events import Event
+from runtime.scores import ScoresSource, no_scores
+from runtime.shares import agreement, class_shares
+
+# Edges are frame periods (120, 80, 60, 40, 30, 25, 20, 15, 10 fps and on), so that "within one period" is exact.
+LATENCY_BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.0083, 0.0125, 0.0167, 0.025, 0.0333, 0.04),
+    *(0.05, 0.0667, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+SLOW_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+OTHER = "other"
+DROP_REASONS = ("stale", "invalid", "shutdown", OTHER)
+STEP_OUTCOMES = ("applied", "nonfinite", "refused_guard", "error", "relaxed", OTHER)
+PUBLISHING_OUTCOMES = ("applied", "relaxed")
+SHIFT_KINDS = ("away", "change", "return", OTHER)
+COMPONENTS = ("capture", "learner", "record", "web", OTHER)
+
+SCORES_EVERY = 10  # predictions between two readings of the scores
+
+
+class Metrics:
+    """Observer that keeps the metrics of one stream in `registry`; two of them live side by side in two registries.
+
+    `scores` is called on the observing thread. `build` labels `udaseg_build_info` (version, torch, ...).
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        stream: str,
+        classes: Sequence[str],
+        scores: ScoresSource = no_scores,
+        build: Mapping[str, str] | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._registry = registry
+        self._scores = scores
+        self._wall_clock = wall_clock
+        self._deadline_s = math.inf
+        self._version = -1
+        self._level = 0
+        self._num_predictions = 0
+        self._frames = _FrameAccounts(stream)
+        registry.register(self._frames)
+        ProcessCollector(registry=registry)
+        Info("udaseg_build", "What is running.", registry=registry).info(dict(build or {}))
+        self._run_info = Info("udaseg_run", "What it was asked to do.", registry=registry)
+        self._declare_frames(_Maker(registry, {"stream": stream}))
+        self._declare_quality(_Maker(registry, {"stream": stream}), classes)
+        self._declare_learning(_Maker(registry, {}))
+
+    def observe(self, event: Event) -> None:
+        """Count one event."""
+        match event:
+            case events.Prediction():
+                self._observe_prediction(event)
+            case events.FrameCaptured(index=index):
+                self._frames.captured(index)
+                self._last_frame_at.set(self._wall_clock())
+            case events.FrameDropped(index=index, reason=reason):
+                self._frames.dropped(index, reason if reason in DROP_REASONS else OTHER)
+            case events.ShadowPrediction():
+                self._shadow.observe(event.duration_s)
+                self._agreement.set(agreement(event.labels_HW, event.served_labels_HW))
+            case events.ShiftScore(score=score, is_shifted=is_shifted):
+                self._shift_score.set(score)
+                self._shifted.set(is_shifted)
+            case events.ShiftEvent(kind=kind):
+                _child(self._shifts, kind).inc()
+            case events.AdaptationStep():
+                self._observe_step(event)
+            case events.Rollback(version=version):
+                self._rollbacks.inc()
+                self._show_version(version)
+            case events.GovernorChanged(level=level):
+                self._governor_moves["shed" if level > self._level else "resume"].inc()
+                self._level = level
+                self._governor_level.set(level)
+            case events.CheckpointSaved(error=error):
+                self._checkpoints["error" if error else "saved"].inc()
+                if not error:
+                    self._checkpoint_at.set(self._wall_clock())
+            case events.Fault(component=component):
+                _child(self._exceptions, component).inc()
+            case events.RunStarted():
+                self._observe_start(event)
+            case events.RunFinished():
+                self._read_scores()
+
+    def watch_queue(self, name: str, depth: Callable[[], float]) -> None:
+        """Show `depth()` as the depth of queue `name`; called at every scrape, on the scraping thread."""
+        self._queue_depth.labels(name).set_function(depth)
+
+    def watch_replay(self, num_bytes: Callable[[], float]) -> None:
+        """Show `num_bytes()` as the size of the replay buffer."""
+        self._replay_bytes.set_function(num_bytes)
+
+    def watch_device_memory(self, num_bytes: Callable[[], float]) -> None:
+        """Show `num_bytes()` as memory allocated on the accelerator."""
+        self._device_memory.set_function(num_bytes)
+
+    def exposition(self, accept: str = "") -> tuple[str, bytes]:
+        """Content type and body of a scrape, in the format an Accept header asks for."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+    def _declare_frames(self, make: "_Maker") -> None:
+        self._latency = make.histogram("frame_latency_seconds", "From capture to result.", LATENCY_BUCKETS_S)
+        self._age = make.histogram("frame_age_seconds", "Age of a frame as its inference starts.", LATENCY_BUCKETS_S)
+        stages = Histogram(
+            "udaseg_stage_duration_seconds",
+            "Time by stage: forward (the served model), shadow (the frozen model, off the serving path).",
+            ["stage"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=make.registry,
+        )
+        self._forward, self._shadow = stages.labels("forward"), stages.labels("shadow")
+        self._missed = make.counter("deadline_missed", "Results later than one frame period, live pace only.")
+        self._last_frame_at = make.gauge("stream_last_frame_timestamp_seconds", "When the newest frame was captured.")
+        self._queue_depth = Gauge("udaseg_queue_depth", "Items waiting.", ["queue"], registry=make.registry)
+
+    def _declare_quality(self, make: "_Maker", classes: Sequence[str]) -> None:
+        self._entropy = make.gauge("prediction_entropy_nats", "Mean entropy per pixel.")
+        self._confidence = make.gauge("prediction_confidence_ratio", "Mean top-1 probability.")
+        self._agreement = make.gauge("source_agreement_ratio", "Share of pixels where frozen and served agree.")
+        shares = Gauge("udaseg_class_pixels_ratio", "Share of predicted pixels.", ["class"], registry=make.registry)
+        self._class_shares = [shares.labels(name) for name in classes]
+        miou = Gauge(
+            "udaseg_miou_ratio", "Mean IoU, nan without labels.", ["stream", "window", "model"], registry=make.registry
+        )
+        pairs = [(window, model) for window in ("cumulative", "recent") for model in ("adapted", "frozen")]
+        self._miou = [miou.labels(make.labels["stream"], window, model) for window, model in pairs]
+        for unknown in (self._agreement, *self._miou):
+            unknown.set(math.nan)
+        self._shift_score = make.gauge("domain_shift_score", "Distance from source; 1 is the alarm threshold.")
+        self._shifted = make.gauge("domain_shifted", "1 while the stream is away from source.")
+        self._shifts = make.counters("domain_shifts", "Detected changes of the input.", "kind", SHIFT_KINDS)
+
+    def _declare_learning(self, make: "_Maker") -> None:
+        self._steps = make.counters("adapt_steps", "Attempts to learn.", "outcome", STEP_OUTCOMES)
+        self._step_s = make.histogram("adapt_step_duration_seconds", "Time of one attempt to learn.", SLOW_BUCKETS_S)
+        self._loss = make.gauge("adapt_loss", "Loss of the last step that computed one.")
+        self._learning_rate = make.gauge("adapt_learning_rate", "Learning rate of the last step.")
+        self._model_version = make.gauge("model_version", "Newest published version.")
+        self._published_at = make.gauge("model_published_timestamp_seconds", "When that version was published.")
+        self._publications = make.counter("weight_publications", "Versions published by learning.")
+        self._rollbacks = make.counter("rollbacks", "Times learning was undone.")
+        self._replay_bytes = make.gauge("replay_bytes", "Size of the replay buffer.")
+        self._device_memory = _Maker(make.registry, {"kind": "allocated"}).gauge("device_memory_bytes", "Memory.")
+        self._governor_level = make.gauge("governor_level", "0 is full adaptation; higher sheds more of it.")
+        self._governor_moves = make.counters(
+            "governor_transitions", "Changes of that level.", "direction", ("shed", "resume")
+        )
+        self._checkpoints = make.counters("checkpoints", "Versions written to disk.", "outcome", ("saved", "error"))
+        self._checkpoint_at = make.gauge(
+            "checkpoint_last_success_timestamp_seconds", "When a version was last written to disk, nan before."
+        )
+        self._checkpoint_at.set(math.nan)
+        self._exceptions = make.counters("exceptions", "Failures survived.", "component", COMPONENTS)
+
+    def _observe_start(self, event: events.RunStarted) -> None:
+        run = {"stream": event.stream, "method": event.method, "model": event.model, "device": event.device}
+        self._run_info.info({**run, "pace": event.pace, "seed": str(event.seed)})
+        if event.pace == "live" and event.stream_fps > 0:
+            self._deadline_s = 1.0 / event.stream_fps
+        self._show_version(0)
+
+    def _observe_prediction(self, event: events.Prediction) -> None:
+        self._frames.predicted(event.frame.index)
+        self._latency.observe(event.latency_s)
+        self._age.observe(event.started_at_s - event.frame.captured_at_s)
+        self._forward.observe(event.inference_s)
+        if event.latency_s > self._deadline_s:
+            self._missed.inc()
+        self._entropy.set(event.entropy_nats)
+        self._confidence.set(event.confidence)
+        shares = class_shares(event.labels_HW, len(self._class_shares))
+        for child, share in zip(self._class_shares, shares, strict=True):
+            child.set(share)
+        self._num_predictions += 1
+        if self._num_predictions % SCORES_EVERY == 0:
+            self._read_scores()
+
+    def _observe_step(self, event: events.AdaptationStep) -> None:
+        _child(self._steps, event.outcome).inc()
+        self._step_s.observe(event.duration_s)
+        self._learning_rate.set(event.learning_rate)
+        if not math.isnan(event.loss):
+            self._loss.set(event.loss)
+        if event.outcome in PUBLISHING_OUTCOMES and event.version != self._version:
+            self._publications.inc()
+            self._show_version(event.version)
+
+    def _show_version(self, version: int) -> None:
+        self._version = version
+        self._model_version.set(version)
+        self._published_at.set(self._wall_clock())
+
+    def _read_scores(self) -> None:
+        scores = self._scores()
+        if scores is None:
+            return
+        points = (scores.miou, scores.miou_frozen, scores.recent_miou, scores.recent_miou_frozen)
+        for child, value in zip(self._miou, points, strict=True):
+            child.set(value / 100.0)
+
+
+class _FrameAccounts(Collector):
+    """The frame counters, exposed from one snapshot so that no scrape can fall between two of them.
+
+    In flight is counted by index, on its own: where captured = predicted + dropped + in flight fails, an event is missing
+    or came twice.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._num_captured = 0
+        self._num_predicted = 0
+        self._dropped = Counter(dict.fromkeys(DROP_REASONS, 0))
+        self._in_flight: set[int] = set()
+        self._publish()
+
+    def captured(self, index: int) -> None:
+        self._num_captured += 1
+        self._in_flight.add(index)
+        self._publish()
+
+    def predicted(self, index: int) -> None:
+        self._num_predicted += 1
+        self._in_flight.discard(index)
+        self._publish()
+
+    def dropped(self, index: int, reason: str) -> None:
+        self._dropped[reason] += 1
+        self._in_flight.discard(index)
+        self._publish()
+
+    def _publish(self) -> None:
+        # One assignment: a scrape on another thread sees all four numbers of the same instant.
+        self._snapshot = (self._num_captured, self._num_predicted, dict(self._dropped), len(self._in_flight))
+
+    def collect(self) -> Iterator[Metric]:
+        num_captured, num_predicted, num_dropped, num_in_flight = self._snapshot
+        stream = [self._stream]
+        captured = CounterMetricFamily("udaseg_frames_captured", "Frames that entered.", labels=["stream"])
+        captured.add_metric(stream, num_captured)
+        predicted = CounterMetricFamily("udaseg_frames_predicted", "Frames answered.", labels=["stream"])
+        predicted.add_metric(stream, num_predicted)
+        dropped = CounterMetricFamily("udaseg_frames_dropped", "Frames never answered.", labels=["stream", "reason"])
+        for reason, number in num_dropped.items():
+            dropped.add_metric([self._stream, reason], number)
+        in_flight = GaugeMetricFamily("udaseg_frames_in_flight", "Frames waiting for their answer.", labels=["stream"])
+        in_flight.add_metric(stream, num_in_flight)
+        yield from (captured, predicted, dropped, in_flight)
+
+
+class _Maker:
+    """Declares metrics in one registry under fixed labels, and binds their children at once."""
+
+    def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+        self.registry = registry
+        self.labels = labels
+
+    def gauge(self, name: str, text: str) -> Gauge:
+        metric = Gauge(f"udaseg_{name}", text, list(self.labels), registry=self.registry)
+        return metric.labels(*self.labels.values()) if self.labels else metric
+
+    def counter(self, name: str, text: str) -> TotalCounter:
+        metric = TotalCounter(f"udaseg_{name}", text, list(self.labels), registry=self.registry)
+        return metric.labels(*self.labels.values()) if self.labels else metric
+
+    def counters(self, name: str, text: str, label: str, values: tuple[str, ...]) -> dict[str, TotalCounter]:
+        metric = TotalCounter(f"udaseg_{name}", text, [*self.labels, label], registry=self.registry)
+        return {value: metric.labels(*self.labels.values(), value) for value in values}
+
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        metric = Histogram(f"udaseg_{name}", text, list(self.labels), buckets=buckets, registry=self.registry)
+        return metric.labels(*self.labels.values()) if self.labels else metric
+
+
+def _child(children: Mapping[str, TotalCounter], value: str) -> TotalCounter:
+    return children.get(value, children[OTHER])
