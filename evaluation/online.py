@@ -1,0 +1,198 @@
+"""Predict-then-reveal scores of a run: an observer that compares predictions with the labels their frames carry.
+
+A prediction is fixed before its frame is learned from, so scoring it against that frame's label is an honest test
+(prequential: Gama, Sebastiao, Rodrigues 2013). Reads events, steers nothing.
+
+Adapted and frozen scores are only ever compared on the same frames: where the frozen model shadowed a part of the
+frames, both are taken over that part; where it shadowed none, the adapted score covers every frame and the frozen one
+is nan. Frames without a label, or with one that cannot be scored, count nowhere.
+"""
+
+# K classes
+
+import threading
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.confusion import Confusion, SlidingConfusion, count_pixels
+from evaluation.visits import ConfusionPair, VisitTally
+from runtime.events import Event, Prediction, ShadowPrediction
+from runtime.scores import Scores, VisitScore
+from streams.frame import Frame
+
+RECENT_FRAMES = 25  # a third of a default visit: short enough to show a change of weather, long enough for rare classes
+WINDOW_FRAMES = 100
+NEGATIVE_MARGIN = 0.005  # mIoU below the frozen model's from which a window counts as harmed
+UNNAMED_DOMAIN = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class RecentScore:
+    """mIoU in [0, 1] over the last `RECENT_FRAMES` labelled frames; nan where there is nothing to score."""
+
+    miou: float
+    miou_frozen: float
+
+
+class OnlineScore:
+    """Confusions of the run so far: cumulative, by domain visit, and over sliding windows, adapted and frozen.
+
+    A visit is a maximal run of predicted frames of one domain, so a domain that returns is visited again. `observe` is
+    called by one thread, the readers by any. A frame costs one `count_pixels`, its shadow two more (0.2 ms each at
+    256x512).
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self._lock = threading.Lock()
+        self._served = Confusion(len(classes))
+        self._pair = ConfusionPair(len(classes))
+        self._visits: list[VisitTally] = []
+        self._num_scored = 0
+        self._num_unusable = 0
+        self._recent_served = SlidingConfusion(len(classes), length=RECENT_FRAMES)
+        self._recent_pair = _SlidingPair(len(classes), length=RECENT_FRAMES)
+        self._negative = _NegativeWindows(len(classes))
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case Prediction():
+                self._score_prediction(event)
+            case ShadowPrediction():
+                self._score_shadow(event)
+
+    @property
+    def num_unusable(self) -> int:
+        """Predictions that could not be scored because their frame's label holds a class outside the label space."""
+        return self._num_unusable
+
+    def recent(self) -> RecentScore:
+        """The windowed scores alone, cheap enough to be read at every frame (two mIoU of a K x K matrix)."""
+        with self._lock:
+            return self._recent()
+
+    def scores(self) -> Scores | None:
+        """Everything scored so far; None while no labelled frame was predicted."""
+        with self._lock:
+            scored = [(tally, score) for tally in self._visits if (score := tally.score()) is not None]
+            if not scored:
+                return None
+            visits = tuple(score for _, score in scored)
+            compared = [visit for visit in visits if not np.isnan(visit.miou_frozen)]
+            served = self._pair.served if compared else self._served
+            recent = self._recent()
+            return Scores(
+                classes=self.classes,
+                miou=served.miou,
+                miou_frozen=self._pair.frozen.miou,
+                recent_miou=recent.miou,
+                recent_miou_frozen=recent.miou_frozen,
+                visits=visits,
+                hmean=harmonic_mean([visit.miou for visit in compared or visits]),
+                hmean_frozen=harmonic_mean([visit.miou_frozen for visit in compared]),
+                worst_drop=worst_drop(compared),
+                negative_window_share=self._negative.share,
+                recovery_frames=tuple(tally.recovery.frames() for tally, _ in scored[1:]),
+                class_iou=tuple(served.iou_K.tolist()),
+                class_iou_frozen=tuple(self._pair.frozen.iou_K.tolist()),
+            )
+
+    def _score_prediction(self, event: Prediction) -> None:
+        counts_KK = self._count(event.frame, event.labels_HW)
+        with self._lock:
+            visit = self._enter(event.frame)
+            if counts_KK is None:
+                return
+            self._num_scored += 1
+            self._served.add(counts_KK)
+            self._recent_served.push(self._num_scored, counts_KK)
+            visit.add_served(counts_KK)
+
+    def _score_shadow(self, event: ShadowPrediction) -> None:
+        served_KK = self._count(event.frame, event.served_labels_HW)
+        frozen_KK = self._count(event.frame, event.labels_HW)
+        if served_KK is None or frozen_KK is None:
+            return
+        with self._lock:
+            self._pair.add(served_KK, frozen_KK)
+            self._visit_of(event.frame).pair.add(served_KK, frozen_KK)
+            self._recent_pair.push(self._num_scored, served_KK, frozen_KK)
+            self._negative.push(self._num_scored, served_KK, frozen_KK)
+
+    def _count(self, frame: Frame, labels_HW: np.ndarray) -> np.ndarray | None:
+        if frame.label_HW is None:
+            return None
+        try:
+            return count_pixels(frame.label_HW, labels_HW, len(self.classes))
+        except ValueError:  # an observer must not end the run for a bad label file; the count below tells of it
+            self._num_unusable += 1
+            return None
+
+    def _enter(self, frame: Frame) -> VisitTally:
+        name = UNNAMED_DOMAIN if frame.domain is None else frame.domain
+        if not self._visits or self._visits[-1].name != name:
+            self._visits.append(
+                VisitTally(name, visit=len(self._visits), first_frame=frame.index, num_classes=len(self.classes))
+            )
+        return self._visits[-1]
+
+    def _visit_of(self, frame: Frame) -> VisitTally:
+        """The visit a shadowed frame belongs to; in live runs the stream may have moved on since."""
+        return self._visits[bisect_right(self._visits, frame.index, key=lambda visit: visit.first_frame) - 1]
+
+    def _recent(self) -> RecentScore:
+        if self._recent_pair.num_frames:
+            return RecentScore(self._recent_pair.served.miou, self._recent_pair.frozen.miou)
+        return RecentScore(self._recent_served.miou, float("nan"))
+
+
+class _SlidingPair:
+    """Adapted and frozen counts of the shadowed ones among the last `length` scored frames."""
+
+    def __init__(self, num_classes: int, *, length: int) -> None:
+        self.served = SlidingConfusion(num_classes, length=length)
+        self.frozen = SlidingConfusion(num_classes, length=length)
+
+    @property
+    def num_frames(self) -> int:
+        return self.served.num_frames
+
+    def push(self, position: int, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
+        self.served.push(position, served_KK)
+        self.frozen.push(position, frozen_KK)
+
+
+class _NegativeWindows:
+    """Share of the full sliding windows in which the adapted model is below the frozen one by more than the margin."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._pair = _SlidingPair(num_classes, length=WINDOW_FRAMES)
+        self._num_windows = 0
+        self._num_negative = 0
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]; nan before the first full window."""
+        return self._num_negative / self._num_windows if self._num_windows else float("nan")
+
+    def push(self, position: int, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
+        """Count one window ending at `position`, once as many frames were scored as a window holds."""
+        self._pair.push(position, served_KK, frozen_KK)
+        if position >= WINDOW_FRAMES:
+            self._num_windows += 1
+            self._num_negative += self._pair.served.miou < self._pair.frozen.miou - NEGATIVE_MARGIN
+
+
+def harmonic_mean(mious: Sequence[float]) -> float:
+    """Harmonic mean of ratios; 0 where one of them is 0, nan of none."""
+    if not mious:
+        return float("nan")
+    return len(mious) / sum(1.0 / miou for miou in mious) if min(mious) > 0 else 0.0
+
+
+def worst_drop(visits: Sequence[VisitScore]) -> float:
+    """Largest miou_frozen - miou over visits that have both (negative where every visit gained); nan of none."""
+    return max((visit.miou_frozen - visit.miou for visit in visits), default=float("nan"))

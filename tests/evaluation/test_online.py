@@ -1,0 +1,255 @@
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from evaluation.online import OnlineScore, harmonic_mean, worst_drop
+from evaluation.visits import Recovery
+from runtime.events import FrameCaptured, Prediction, ShadowPrediction
+from runtime.scores import VisitScore
+from streams.frame import Frame
+
+CLASSES = ("road", "car")
+
+
+def frame(index, label, domain="clear"):
+    label = None if label is None else np.array([label], np.uint8)
+    image = np.zeros((1, 4 if label is None else label.shape[1], 3), np.uint8)
+    return Frame(index, index / 10, image, label, domain)
+
+
+def predicted(frame, labels):
+    return Prediction(frame, 0, np.array([labels], np.uint8), 0.9, 0.1, frame.captured_at_s, frame.captured_at_s + 0.01)
+
+
+def shadowed(frame, frozen, served):
+    return ShadowPrediction(frame, np.array([frozen], np.uint8), np.array([served], np.uint8), 0.01)
+
+
+def feed(score, index, *, served, frozen=None, label=(0, 0, 1, 1), domain="clear"):
+    """One frame: predicted, and shadowed where `frozen` is given."""
+    shown = frame(index, label, domain)
+    score.observe(predicted(shown, served))
+    if frozen is not None:
+        score.observe(shadowed(shown, frozen, served))
+
+
+RIGHT = (0, 0, 1, 1)  # mIoU 1 against the label
+HALF = (0, 0, 0, 1)  # road 2 of 3, car 1 of 2: mIoU 7/12
+WRONG = (1, 1, 0, 0)  # mIoU 0
+
+
+def test_without_labels_there_are_no_scores():
+    score = OnlineScore(CLASSES)
+    assert score.scores() is None
+    score.observe(FrameCaptured(0, 0.0))
+    feed(score, 0, served=RIGHT, frozen=HALF, label=None)
+    assert score.scores() is None
+    assert math.isnan(score.recent().miou)
+
+
+def test_label_that_is_all_ignored_is_no_score():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=RIGHT, label=(255, 255, 255, 255))
+    assert score.scores() is None
+
+
+def test_scores_by_hand():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=RIGHT, frozen=HALF)
+    feed(score, 1, served=HALF, frozen=HALF, domain="rain_25mm")
+    feed(score, 2, served=HALF, frozen=RIGHT, domain="rain_25mm")
+    scores = score.scores()
+    assert scores is not None
+    # rain adapted: both frames HALF, 7/12; rain frozen: road 4 of 5, car 3 of 4 over the two frames
+    rain_frozen = (4 / 5 + 3 / 4) / 2
+    assert [(v.name, v.visit, v.first_frame, v.frames) for v in scores.visits] == [
+        ("clear", 0, 0, 1),
+        ("rain_25mm", 1, 1, 2),
+    ]
+    assert [v.miou for v in scores.visits] == pytest.approx([1.0, 7 / 12])
+    assert [v.miou_frozen for v in scores.visits] == pytest.approx([7 / 12, rain_frozen])
+    assert scores.hmean == pytest.approx(2 / (1 + 12 / 7))
+    assert scores.hmean_frozen == pytest.approx(2 / (12 / 7 + 1 / rain_frozen))
+    assert scores.worst_drop == pytest.approx(rain_frozen - 7 / 12)
+    # over all three frames: adapted road 6 of 8, car 4 of 6; frozen the same, by another road
+    assert scores.class_iou == pytest.approx((6 / 8, 4 / 6))
+    assert scores.class_iou_frozen == pytest.approx((6 / 8, 4 / 6))
+    assert scores.miou == scores.miou_frozen == pytest.approx(17 / 24)
+    assert scores.recent_miou == scores.recent_miou_frozen == pytest.approx(17 / 24)
+    assert math.isnan(scores.negative_window_share)
+
+
+def test_domain_that_returns_is_a_new_visit():
+    score = OnlineScore(CLASSES)
+    for index, domain in enumerate(["clear", "clear", "fog_75m", "clear", "clear"]):
+        feed(score, index, served=RIGHT, domain=domain)
+    scores = score.scores()
+    assert scores is not None
+    assert [(v.name, v.visit, v.first_frame, v.frames) for v in scores.visits] == [
+        ("clear", 0, 0, 2),
+        ("fog_75m", 1, 2, 1),
+        ("clear", 2, 3, 2),
+    ]
+    assert scores.recovery_frames == (None, None)
+
+
+def test_unlabelled_domain_between_parts_a_visit_but_is_not_listed():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=RIGHT)
+    feed(score, 1, served=RIGHT, label=None, domain="fog_75m")
+    feed(score, 2, served=RIGHT)
+    scores = score.scores()
+    assert scores is not None
+    assert [(v.name, v.visit, v.frames) for v in scores.visits] == [("clear", 0, 1), ("clear", 2, 1)]
+
+
+def test_where_a_part_is_shadowed_both_models_are_scored_on_that_part():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=WRONG)
+    feed(score, 1, served=HALF, frozen=HALF)
+    feed(score, 2, served=WRONG)
+    scores = score.scores()
+    assert scores is not None
+    visit = scores.visits[0]
+    assert visit.frames == 3
+    assert visit.miou == visit.miou_frozen == scores.miou == scores.hmean == pytest.approx(7 / 12)
+    assert scores.recent_miou == scores.recent_miou_frozen == pytest.approx(7 / 12)
+    assert scores.worst_drop == 0.0
+
+
+def test_visit_without_shadow_stays_out_of_the_comparison():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=HALF, frozen=HALF)
+    feed(score, 1, served=RIGHT, domain="fog_75m")
+    scores = score.scores()
+    assert scores is not None
+    assert scores.visits[1].miou == 1.0
+    assert math.isnan(scores.visits[1].miou_frozen)
+    assert scores.hmean == scores.hmean_frozen == pytest.approx(7 / 12)
+
+
+def test_without_any_shadow_every_frame_counts_and_frozen_is_unknown():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=RIGHT)
+    feed(score, 1, served=HALF)
+    scores = score.scores()
+    assert scores is not None
+    assert scores.miou == pytest.approx((4 / 5 + 3 / 4) / 2)
+    unknown = (scores.miou_frozen, scores.visits[0].miou_frozen, scores.hmean_frozen, scores.worst_drop)
+    assert all(math.isnan(value) for value in unknown)
+    assert all(math.isnan(value) for value in scores.class_iou_frozen)
+
+
+def test_late_shadow_counts_for_the_visit_of_its_frame():
+    score = OnlineScore(CLASSES)
+    first, second = frame(4, RIGHT, "clear"), frame(9, RIGHT, "fog_75m")
+    score.observe(predicted(first, RIGHT))
+    score.observe(predicted(second, WRONG))
+    score.observe(shadowed(first, HALF, RIGHT))
+    scores = score.scores()
+    assert scores is not None
+    assert scores.visits[0].miou_frozen == pytest.approx(7 / 12)
+    assert math.isnan(scores.visits[1].miou_frozen)
+
+
+def test_negative_windows_by_hand():
+    # 120 frames: windows end at frames 100..120 (21 of them). The adapted model is right until frame 110, then wrong;
+    # frozen errs everywhere by one pixel. With w of the last 100 frames wrong: road = car = (200-2w)/(200+2w) adapted
+    # against 7/12 frozen, so the window is harmed from w = 27 on: none here. With a frozen model that is right, the
+    # window is harmed from w = 1 on: ends at 111..120, 10 of 21.
+    against_half, against_right = OnlineScore(CLASSES), OnlineScore(CLASSES)
+    for index in range(120):
+        served = RIGHT if index < 110 else WRONG
+        feed(against_half, index, served=served, frozen=HALF)
+        feed(against_right, index, served=served, frozen=RIGHT)
+    assert against_half.scores().negative_window_share == 0.0
+    assert against_right.scores().negative_window_share == pytest.approx(10 / 21)
+
+
+def test_recent_score_forgets_old_frames():
+    score = OnlineScore(CLASSES)
+    for index in range(60):
+        feed(score, index, served=WRONG if index < 30 else RIGHT, frozen=HALF)
+    assert score.recent().miou == 1.0
+    assert score.recent().miou_frozen == pytest.approx(7 / 12)
+    assert score.scores().miou < 0.6
+
+
+def test_label_outside_the_label_space_is_counted_and_survived():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=RIGHT, label=(0, 0, 7, 7))
+    feed(score, 1, served=RIGHT)
+    assert score.num_unusable == 1
+    assert score.scores().visits[0].frames == 1
+
+
+def test_recovery_by_hand():
+    # a good frame has both classes right, a bad one confuses a tenth: with b bad frames in a window of ten, each
+    # class hits 100 - b of a union of 100 + b, which is 0.95 or more up to b = 2.
+    good, bad = np.array([[10, 0], [0, 10]]), np.array([[9, 1], [1, 9]])
+    recovery = Recovery(2)
+    for index in range(44):
+        recovery.update(bad if index < 12 else good)
+    assert recovery.frames() == 10
+
+
+def test_recovery_passes_over_frames_without_labelled_pixels():
+    recovery = Recovery(2)
+    for index in range(44):
+        recovery.update(np.zeros((2, 2), np.int64) if index < 12 else np.eye(2, dtype=np.int64))
+    assert recovery.frames() == 3
+    empty = Recovery(2)
+    for _ in range(44):
+        empty.update(np.zeros((2, 2), np.int64))
+    assert empty.frames() is None
+
+
+def test_recovery_needs_twenty_frames():
+    score = OnlineScore(CLASSES)
+    for index in range(30):
+        feed(score, index, served=RIGHT, domain="clear" if index < 10 else "fog_75m")
+        expected = (0,) if index == 29 else (None,) if index >= 10 else ()
+        assert score.scores().recovery_frames == expected
+
+
+def test_recovery_counts_the_frames_before_the_plateau():
+    # fog starts with 8 wrong frames, then is right: the window from frame 8 on is the first at the plateau of 1
+    score = OnlineScore(CLASSES)
+    for index in range(50):
+        wrong = 10 <= index < 18
+        feed(score, index, served=WRONG if wrong else RIGHT, domain="clear" if index < 10 else "fog_75m")
+    assert score.scores().recovery_frames == (8,)
+
+
+@pytest.mark.parametrize(
+    ("mious", "expected"), [([0.5], 0.5), ([0.3, 0.6], 0.4), ([1.0, 0.5, 0.25], 3 / 7), ([0.9, 0.0], 0.0)]
+)
+def test_harmonic_mean_by_hand(mious, expected):
+    assert harmonic_mean(mious) == pytest.approx(expected)
+
+
+def test_worst_drop_is_negative_where_every_visit_gained():
+    assert worst_drop([VisitScore("a", 0, 0, 9, 0.5, 0.4), VisitScore("b", 1, 9, 9, 0.7, 0.4)]) == pytest.approx(-0.1)
+    assert math.isnan(worst_drop([]))
+
+
+def test_scores_may_be_read_while_frames_arrive():
+    score = OnlineScore(CLASSES)
+    done = threading.Event()
+    torn = []
+
+    def read():
+        while not done.is_set():
+            scores = score.scores()
+            if scores is not None and scores.hmean_frozen > 0 and scores.miou != scores.miou_frozen:
+                torn.append(scores)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for index in range(300):
+        feed(score, index, served=RIGHT if index % 2 else HALF, frozen=RIGHT if index % 2 else HALF)
+    done.set()
+    reader.join()
+    assert not torn
