@@ -41,7 +41,7 @@ def weighted_cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, weights_BHW:
 
 
 def soft_cross_entropy(logits_BKHW: Tensor, targets_BKHW: Tensor) -> Tensor:
-    """Mean over pixels of -sum_k q_k log p_k, q a teacher's probabilities (CoTTA, Wang et al. 2022, arXiv 2203.13591)."""
+    """Mean over pixels of -sum_k q_k log p_k, q a teacher's (CoTTA, Wang et al. 2022, arXiv 2203.13591, eq. 1)."""
     return -(targets_BKHW * F.log_softmax(logits_BKHW, dim=1)).sum(dim=1).mean()
 
 

@@ -99,7 +99,8 @@ class SegFormerHead(nn.Module):
 class SegmentationModel(nn.Module):
     """Encoder and head: (B, 3, H, W) normalised images to logits (B, K, ceil(H / 4), ceil(W / 4)).
 
-    Modules named in `frozen_modules` stay in eval mode in training mode; `models.adapters.set_trainable` fills it.
+    Modules named in `frozen_modules` stay in eval mode in training mode; `models.trainable.set_trainable` fills
+    it, and `adaptable_names`.
     """
 
     def __init__(self, name: str, encoder: MixTransformer, head: SegFormerHead) -> None:
@@ -108,6 +109,7 @@ class SegmentationModel(nn.Module):
         self.encoder = encoder
         self.head = head
         self.frozen_modules: frozenset[str] = frozenset()
+        self.adaptable_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
