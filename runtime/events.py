@@ -1,6 +1,7 @@
 """What happened, as records: everything observers (metrics, run record, page, panel, scores) ever learn.
 
-Events carry facts and no behaviour. Every event is handed once to each observer; observers return nothing and steer nothing.
+Events carry facts and no behaviour. Every event is handed once to each observer; observers return nothing and steer
+nothing.
 Arrays inside are shared, never written to.
 """
 
@@ -38,7 +39,8 @@ class RunStarted:
 class Prediction:
     """The user's answer for one frame, computed from exactly one published version.
 
-    Times are monotonic seconds; `confidence` is the mean top-1 probability in [0, 1], `entropy_nats` the mean entropy.
+    Times are monotonic seconds; `confidence` is the mean top-1 probability in [0, 1], `entropy_nats` the mean entropy,
+    `confident_share` the share of pixels whose top-1 probability is at least 0.968 (the pseudo-label weight of DACS).
     """
 
     frame: Frame
@@ -48,6 +50,7 @@ class Prediction:
     entropy_nats: float
     started_at_s: float
     finished_at_s: float
+    confident_share: float = 0.0
 
     @property
     def latency_s(self) -> float:
@@ -88,9 +91,10 @@ class FrameCaptured:
 
 @dataclass(frozen=True, slots=True)
 class AdaptationStep:
-    """One attempt to learn. `outcome` is applied, nonfinite, refused_guard, error, or relaxed (pulled back to the source weights).
+    """One attempt to learn. `outcome`: applied, nonfinite, refused_guard, error, relaxed (pulled back to the source).
 
-    `version` is the one published by it, or the one that goes on serving when it was not applied. `loss` is nan where none was computed.
+    `version` is the one it published, or the one that goes on serving when it was not applied. `loss` is nan where none
+    was computed.
     """
 
     frame_index: int
@@ -125,7 +129,7 @@ class ShiftScore:
 
 @dataclass(frozen=True, slots=True)
 class ShiftEvent:
-    """The input distribution changed. `kind` is away (from source), change (between shifted domains) or return (to source)."""
+    """The input distribution changed. `kind`: away (from source), change (between shifted domains), return (to source)."""
 
     frame_index: int
     kind: str

@@ -1,0 +1,85 @@
+"""What one prediction sets off: shadow, shift detection, and perhaps a learning step. The same part serves both
+drivers.
+
+    for event in cycle.consider([prediction]): dispatch(event)
+
+Called inline by the lockstep driver and from the learner thread by the live one. Truth stops here: only image and
+prediction go on to the learner.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from runtime.adaptation.learner import Learner
+from runtime.adaptation.method import Target
+from runtime.adaptation.schedule import Action, LearningSchedule
+from runtime.events import Event, Prediction
+from runtime.governor import Governor
+from runtime.predictor import Shadow
+from runtime.shift.monitor import ShiftMonitor
+
+
+class ShadowPlan:
+    """Which frames the frozen model also predicts: evenly spread, `share` of them."""
+
+    def __init__(self, shadow: Shadow, *, share: float) -> None:
+        self._shadow = shadow
+        self._share = share
+        self._credit = 0.0
+
+    def events(self, prediction: Prediction) -> Iterator[Event]:
+        self._credit += self._share
+        if self._credit >= 1.0 - 1e-9:
+            self._credit -= 1.0
+            yield self._shadow.predict(prediction)
+
+
+class AdaptationCycle:
+    """Owned by one thread. Without a learner (frozen method) it still watches for shifts."""
+
+    def __init__(
+        self,
+        monitor: ShiftMonitor,
+        *,
+        schedule: LearningSchedule,
+        governor: Governor,
+        shadow: ShadowPlan,
+        learner: Learner | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._monitor = monitor
+        self._schedule = schedule
+        self._governor = governor
+        self._shadow = shadow
+        self._learner = learner
+        self._clock = clock
+
+    def consider(self, predictions: Sequence[Prediction]) -> Iterator[Event]:
+        """Watch every prediction in order, then act on the newest; yields events as they happen."""
+        for prediction in predictions:
+            yield from self._shadow.events(prediction)
+            changed = self._governor.update(prediction)
+            if changed is not None:
+                yield changed
+            score, shift = self._monitor.update(prediction.frame, at_s=self._clock())
+            yield score
+            if shift is not None:
+                self._schedule.notice(shift)
+                yield shift
+        if self._learner is not None and predictions:
+            yield from self._act(self._learner, predictions[-1])
+
+    def _act(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
+        frame = prediction.frame
+        if not self._governor.allows_learning(frame.index):
+            return
+        match self._schedule.decide(frame.index, is_at_source=learner.is_at_source):
+            case Action.LEARN:
+                target = Target(frame.index, frame.image_HWC, prediction.labels_HW, prediction.confident_share)
+                step, rollback = learner.learn(target)
+                yield step
+                if rollback is not None:
+                    yield rollback
+            case Action.RELAX:
+                yield learner.relax(frame.index)
+            case Action.REST:
+                return

@@ -1,0 +1,47 @@
+"""DACS online: ClassMix of a labelled source sample onto the pseudo-labelled target frame.
+
+Tranheden et al., WACV 2021, with the rules HAMLET runs it by (Botet Colomer et al., ICCV 2023): pseudo-labels of the
+averaged (served) model, one weight for the whole frame (share of pixels at least 0.968 sure), half of the source's
+classes pasted, colour jitter and blur on the mixed image, cross-entropy averaged over all pixels, plus cross-entropy
+on the clean source.
+"""
+
+# B batch, H height, W width, C channels, K classes
+
+import torch
+from torch import Tensor, nn
+
+from models.losses import cross_entropy, weighted_cross_entropy
+from models.preprocess import normalise
+from replay.augment import strong_augmentation
+from replay.buffer import ReplayBuffer
+from replay.mixing import Batch, classmix
+from runtime.adaptation.method import Target
+
+
+class DacsSelfTraining:
+    """Owns its replay buffer and generator."""
+
+    def __init__(self, replay: ReplayBuffer, *, device: torch.device, generator: torch.Generator) -> None:
+        self._replay = replay
+        self._device = device
+        self._generator = generator
+
+    def loss(self, student: nn.Module, target: Target) -> Tensor:
+        """Source cross-entropy plus mixed cross-entropy."""
+        source = Batch.of_source(*self._replay.sample(1))
+        labels_BHW = torch.as_tensor(target.labels_HW)[None]
+        seen = Batch(
+            torch.as_tensor(target.image_HWC)[None],
+            labels_BHW,
+            torch.full(labels_BHW.shape, target.confident_share, dtype=torch.float32),
+        )
+        mixed = classmix(source, seen, generator=self._generator)
+        mixed_BHWC = strong_augmentation(mixed.images_BHWC, generator=self._generator)
+        images_BHWC = torch.cat([source.images_BHWC, mixed_BHWC]).to(self._device)
+        logits_BKHW = student(normalise(images_BHWC))
+        on_source = cross_entropy(logits_BKHW[:1], source.labels_BHW.to(self._device))
+        on_mixed = weighted_cross_entropy(
+            logits_BKHW[1:], mixed.labels_BHW.to(self._device), mixed.weights_BHW.to(self._device)
+        )
+        return on_source + on_mixed

@@ -1,0 +1,42 @@
+"""When to learn, how long, how fast.
+
+Learning at true labels costs a little where there is nothing to win, so it happens only away from the source: at
+full rate while the budget a shift granted lasts, then on one frame in four (the domain may drift on). Back at the
+source the weights are pulled to the source's until they are equal. Decisions only; the learner acts.
+"""
+
+from enum import Enum
+
+from runtime.events import ShiftEvent
+
+UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
+
+
+class Action(Enum):
+    """What the learner does with a frame."""
+
+    LEARN = "learn"
+    RELAX = "relax"
+    REST = "rest"
+
+
+class LearningSchedule:
+    """One owner; `budget` learning steps are granted by every shift away from or between shifted domains."""
+
+    def __init__(self, *, budget: int) -> None:
+        self._budget = budget
+        self._remaining = 0
+        self._is_away = False
+
+    def notice(self, shift: ShiftEvent) -> None:
+        self._is_away = shift.kind != "return"
+        self._remaining = self._budget if self._is_away else 0
+
+    def decide(self, frame_index: int, *, is_at_source: bool) -> Action:
+        """The action for this frame; spends one step of the budget when it is LEARN."""
+        if not self._is_away:
+            return Action.REST if is_at_source else Action.RELAX
+        if self._remaining > 0:
+            self._remaining -= 1
+            return Action.LEARN
+        return Action.LEARN if frame_index % UPKEEP_PERIOD == 0 else Action.REST

@@ -1,0 +1,104 @@
+"""Command-line arguments to configuration dataclasses, with errors of one line.
+
+tyro turns dataclasses into options; here its boxed messages become what scripts and people can read at a glance:
+option, value, expectation, remedy. `--config FILE` is taken out first: the file overlays the defaults, the options
+overlay the file.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from runtime.config import ConfigError
+
+Config = TypeVar("Config")
+BOX = "\u2502\u256d\u256e\u2570\u256f\u2500"  # the frame tyro draws around messages
+
+
+def parse(
+    config_type: type[Config],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    load: Callable[[Path], Config] | None = None,
+) -> Config:
+    """The configuration the arguments ask for. Raises ConfigError; prints help and raises SystemExit(0) for --help."""
+    arguments, default = _take_config_file(list(arguments), load)
+    spelled = ["--help" if argument == "-h" else argument for argument in arguments]
+    errors = io.StringIO()
+    wants_help = "--help" in spelled
+    try:
+        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(errors):
+            config, unknown = tyro.cli(
+                tyro.conf.OmitArgPrefixes[config_type],  # type: ignore[valid-type]
+                prog=prog,
+                args=spelled,
+                default=default,
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise ConfigError(_one_line(errors.getvalue(), prog)) from None
+    if unknown:
+        raise ConfigError(_unknown(unknown[0], _options(config_type), prog))
+    return config
+
+
+def _take_config_file(
+    arguments: list[str], load: Callable[[Path], Config] | None
+) -> tuple[list[str], Config | None]:
+    """Arguments without `--config FILE`, and the defaults it holds."""
+    for position, argument in enumerate(arguments):
+        if argument == "--config" or argument.startswith("--config="):
+            if load is None:
+                return arguments, None
+            _, has_value, value = argument.partition("=")
+            rest = position + (1 if has_value else 2)
+            if not has_value:
+                if position + 1 == len(arguments):
+                    raise ConfigError("--config: a TOML file is missing after it; give one or leave the option out")
+                value = arguments[position + 1]
+            return arguments[:position] + arguments[rest:], load(Path(value))
+    return arguments, None
+
+
+def _options(config_type: Any) -> list[str]:  # a dataclass, perhaps of dataclasses
+    names = ["--config"]
+    for option in dataclasses.fields(config_type):
+        if dataclasses.is_dataclass(option.type):
+            names += _options(option.type)[1:]
+        else:
+            names.append("--" + option.name.replace("_", "-"))
+    return names
+
+
+def _unknown(argument: str, options: list[str], prog: str) -> str:
+    close = difflib.get_close_matches(argument.split("=")[0], options, n=3, cutoff=0.5)
+    hint = f"nearest: {', '.join(close)}" if close else f"see {prog} --help"
+    return f"{argument}: no such option of {prog}; {hint}"
+
+
+def _one_line(boxed: str, prog: str) -> str:
+    """The message inside tyro's box, without frame, title and footer."""
+    lines = []
+    for line in boxed.splitlines():
+        text = line.strip(BOX + " ")
+        if line.strip().startswith(BOX[1]) or not text:
+            if lines and not text:
+                break
+            continue
+        lines.append(text)
+    message = " ".join(lines).removeprefix("Error parsing ")
+    return f"{message or 'the arguments cannot be read'}; see {prog} --help"
+
+
+def print_error(message: str) -> None:
+    sys.stderr.write(f"udaseg-runtime: {message}\n")

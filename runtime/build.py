@@ -1,0 +1,232 @@
+"""The composition root: a configuration becomes the parts of a run.
+
+The only place, with the command line, that reads configuration; everything below receives values and collaborators.
+The stream opens first, so that what a user mistyped is reported before anything slow or lasting happens.
+"""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from models.adapters import AdapterConfig, attach_adapters
+from models.checkpoint import CheckpointInvalid, Manifest, load_checkpoint, load_into
+from models.segformer import SegmentationModel
+from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable, trainable_parameters
+from models.zoo import MODELS, build_model
+from replay.buffer import ReplayBuffer
+from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
+from runtime.adaptation.learner import Learner
+from runtime.adaptation.methods import METHODS
+from runtime.adaptation.schedule import LearningSchedule
+from runtime.config import ConfigError, ModelConfig, RuntimeConfig, nearest, parse_size
+from runtime.events import Event
+from runtime.governor import Governor
+from runtime.guard import Guard
+from runtime.live import Live, ThreadBudget
+from runtime.lockstep import Lockstep
+from runtime.predictor import Predictor, Shadow
+from runtime.shift.appearance import appearance
+from runtime.shift.calibration import SourceAppearance, calibrate
+from runtime.shift.monitor import ShiftMonitor
+from runtime.source import SourceChoice, fill_replay
+from runtime.weights import VersionedWeights
+from streams.frame import Frame
+from streams.pacing import paced
+from streams.stream import Stream, StreamOptions, open_stream
+
+LIVE_SHADOW_SHARE = 0.2
+CALIBRATION_SAMPLES = 256
+THRESHOLD_QUANTILE = 0.95
+WEIGHT_DECAY = 0.01
+
+
+class Driver(Protocol):
+    """Lockstep or Live: runs the stream to its end, every event through `dispatch`."""
+
+    def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """A run ready to start."""
+
+    driver: Driver
+    stream: Stream
+    weights: VersionedWeights
+    model: SegmentationModel
+    manifest: Manifest
+    report: TrainableReport
+    replay: ReplayBuffer
+    device: torch.device
+    size_HW: tuple[int, int]
+
+
+def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic) -> Parts:
+    """Parts of the configured run.
+
+    Raises ConfigError, UnknownStream (usage), StreamNotOpened and CheckpointInvalid, each with a one-line message.
+    """
+    if config.adaptation.method not in METHODS:
+        near = nearest(config.adaptation.method, list(METHODS))
+        raise ConfigError(f"--method {config.adaptation.method}: no such method; {near}")
+    device = _device(config.model.device)
+    torch.manual_seed(config.run.seed)
+    state, manifest = load_checkpoint(config.model.checkpoint or _shipped_name(config.model.model))
+    size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
+    stream = _open(config, size_HW, clock)
+    model, report = _adapted_model(config.model, state, manifest)
+    model.to(device)
+    choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
+    replay = fill_replay(
+        choice,
+        size_HW,
+        num_bytes=int(config.replay.replay_mb * 2**20),
+        seed=config.run.seed,
+        num_classes=model.num_classes,
+    )
+    weights = VersionedWeights(adaptable_tensors(model))
+    predictor = Predictor(replica(model), weights, device=device, clock=clock)
+    _warm_up(predictor, size_HW)
+    cycle = _cycle(config, model, weights, replay, stream.fps, clock=clock)
+    return Parts(
+        driver=_driver(config, stream, predictor, cycle, clock),
+        stream=stream,
+        weights=weights,
+        model=model,
+        manifest=manifest,
+        report=report,
+        replay=replay,
+        device=device,
+        size_HW=size_HW,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _shipped_name(model: str) -> str:
+    if model not in MODELS:
+        raise ConfigError(f"--model {model}: no such model; {nearest(model, list(MODELS))}")
+    return f"{model}_synthetic"
+
+
+def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float]) -> Stream:
+    options = StreamOptions(
+        size_HW=size_HW,
+        seed=config.run.seed,
+        fps=config.stream.fps,
+        dataset=config.stream.dataset,
+        data=config.stream.data,
+        clock=clock,
+    )
+    stream = open_stream(config.stream.stream, options)
+    return paced(stream, config.run.pace, max_frames=config.stream.max_frames, clock=clock)
+
+
+def _adapted_model(
+    config: ModelConfig, state: dict[str, torch.Tensor], manifest: Manifest
+) -> tuple[SegmentationModel, TrainableReport]:
+    if config.checkpoint is not None and manifest.model != config.model:
+        raise CheckpointInvalid(
+            f"--checkpoint {config.checkpoint}: holds a {manifest.model}, expected {config.model}; "
+            f"give --model {manifest.model}"
+        )
+    model = build_model(manifest.model, num_classes=manifest.num_classes)
+    load_into(model, state)
+    if "adapters" in config.trainable:
+        attach_adapters(model, AdapterConfig(reduction=config.adapter_reduction))
+    report = set_trainable(model, config.trainable)
+    model.eval()
+    return model, report
+
+
+def _warm_up(predictor: Predictor, size_HW: tuple[int, int]) -> None:
+    """First passes allocate and pick kernels; they must not be a user's first frames."""
+    blank = Frame(index=-1, captured_at_s=0.0, image_HWC=np.zeros((*size_HW, 3), np.uint8))
+    for _ in range(3):
+        predictor.predict(blank)
+
+
+def _cycle(
+    config: RuntimeConfig,
+    model: SegmentationModel,
+    weights: VersionedWeights,
+    replay: ReplayBuffer,
+    fps: float,
+    *,
+    clock: Callable[[], float],
+) -> AdaptationCycle:
+    is_lockstep = config.run.pace == "lockstep"
+    share = config.run.shadow if config.run.shadow is not None else (1.0 if is_lockstep else LIVE_SHADOW_SHARE)
+    device = next(model.parameters()).device
+    return AdaptationCycle(
+        ShiftMonitor(_calibrate(replay)),
+        schedule=LearningSchedule(budget=config.adaptation.budget),
+        governor=Governor(period_s=1.0 / fps if config.run.pace == "live" else math.inf),
+        shadow=ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share),
+        learner=_learner(config, model, weights, replay, clock=clock),
+        clock=clock,
+    )
+
+
+def _calibrate(replay: ReplayBuffer) -> SourceAppearance:
+    num = min(len(replay), CALIBRATION_SAMPLES)
+    images_NHWC, _ = replay.gather(torch.arange(num))
+    features_NF = np.stack([appearance(image.numpy()) for image in images_NHWC])
+    return calibrate(features_NF, quantile=THRESHOLD_QUANTILE)
+
+
+def _learner(
+    config: RuntimeConfig,
+    model: SegmentationModel,
+    weights: VersionedWeights,
+    replay: ReplayBuffer,
+    *,
+    clock: Callable[[], float],
+) -> Learner | None:
+    method = METHODS[config.adaptation.method]
+    if method.build is None:
+        return None
+    generator = torch.Generator().manual_seed(config.run.seed)
+    device = next(model.parameters()).device
+    trained = trainable_parameters(model)
+    return Learner(
+        model,
+        method.build(replay, device, generator),
+        weights,
+        guard=Guard(weights.source.tensors),
+        optimizer=torch.optim.AdamW(trained, lr=config.adaptation.learning_rate, weight_decay=WEIGHT_DECAY),
+        ema_decay=config.adaptation.ema_decay,
+        clock=clock,
+    )
+
+
+def _driver(
+    config: RuntimeConfig,
+    stream: Stream,
+    predictor: Predictor,
+    cycle: AdaptationCycle,
+    clock: Callable[[], float],
+) -> Driver:
+    if config.run.pace == "lockstep":
+        return Lockstep(stream, predictor, cycle, clock=clock)
+    return Live(
+        stream,
+        predictor,
+        cycle,
+        clock=clock,
+        threads=ThreadBudget.of_cores(len(os.sched_getaffinity(0))),
+        is_lossless=config.run.pace == "max" and not stream.is_live,
+    )

@@ -1,0 +1,83 @@
+"""The front door: verbs, exit codes and the one place where exceptions end.
+
+    udaseg-runtime --stream rain_sequence         # `run` is the default verb
+
+A verb is a function of its arguments returning an exit code. Verbs that need more than `runtime` may see (scores,
+reports, benchmarks) are handed in by the assembled command, see `benchmarks.cli`.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from runtime.arguments import print_error
+from runtime.config import ConfigError, nearest
+
+EXIT_DONE, EXIT_USAGE, EXIT_STREAM, EXIT_MODEL, EXIT_DEVICE, EXIT_DEFECT, EXIT_INTERRUPTED = 0, 2, 3, 4, 5, 70, 130
+DEFAULT_VERB = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it does in a line, and the function that does it."""
+
+    summary: str
+    function: Callable[[Sequence[str]], int]
+
+
+def main(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> int:
+    """Run the verb the arguments name; every failure becomes one line and its exit code."""
+    wants_traceback = "--debug" in arguments
+    rest = [argument for argument in arguments if argument != "--debug"]
+    try:
+        name, rest = _verb(rest, verbs)
+        return verbs[name].function(rest)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except Exception as error:
+        if wants_traceback:
+            traceback.print_exc()
+        code = exit_code(error)
+        message = " ".join(str(error).split())
+        if code == EXIT_DEFECT:
+            message = f"a defect of ours, please report it: {type(error).__name__}: {message}; --debug shows where"
+        print_error(message)
+        return code
+
+
+def exit_code(error: Exception) -> int:
+    """The exit code an exception stands for; anything unforeseen is a defect of ours."""
+    from models.checkpoint import CheckpointInvalid
+    from streams.stream import StreamNotOpened, UnknownStream
+
+    match error:
+        case CheckpointInvalid():
+            return EXIT_MODEL
+        case StreamNotOpened():
+            return EXIT_STREAM
+        case ConfigError() | UnknownStream():
+            return EXIT_USAGE
+    return EXIT_DEVICE if "CUDA error" in str(error) else EXIT_DEFECT
+
+
+def usage(verbs: Mapping[str, Verb]) -> str:
+    """What `udaseg-runtime help` prints."""
+    width = max(len(name) for name in verbs)
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in verbs.items()]
+    return "\n".join(
+        ["usage: udaseg-runtime [VERB] [OPTIONS]", "", *lines, "", "udaseg-runtime VERB --help lists a verb's options."]
+    )
+
+
+def _verb(arguments: list[str], verbs: Mapping[str, Verb]) -> tuple[str, list[str]]:
+    if not arguments or arguments[0].startswith("-"):
+        return DEFAULT_VERB, arguments
+    name, *rest = arguments
+    if name not in verbs:
+        raise ConfigError(f"{name}: no such verb; {nearest(name, list(verbs))}")
+    return name, rest

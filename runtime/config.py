@@ -1,0 +1,243 @@
+"""Configuration of a run: frozen dataclasses, one per component, without torch so that `--help` is quick.
+
+The command line is generated from `RuntimeConfig`; field docstrings are its help. `--config FILE.toml` overlays the
+defaults and flags overlay the file. Only `build.py` and the command line read these; what lies below takes values.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+class ConfigError(ValueError):
+    """A setting cannot be used; the message is one line with option, value, expectation and remedy. Exit code 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """Where frames come from."""
+
+    stream: str = "rain_sequence"
+    """A preset (see `udaseg-runtime streams`), camera:0, a video, a directory of images, or dataset:LAYOUT:SPLIT."""
+    dataset: str | None = None
+    """LAYOUT or LAYOUT:SPLIT: render the preset's weather on these real frames instead of the synthetic world."""
+    data: Path | None = None
+    """Folder of the data set."""
+    fps: float | None = None
+    """Frames per second a recording is played at; its own rate by default."""
+    max_frames: int | None = None
+    """Stop after so many frames."""
+    size: str | None = None
+    """HxW that frames are brought to; the size the source model was trained at by default."""
+
+    def __post_init__(self) -> None:
+        _require(self.fps is None or self.fps > 0, "--fps", self.fps, "a rate above 0", "leave it out for the own rate")
+        _require(
+            self.max_frames is None or self.max_frames > 0,
+            "--max-frames", self.max_frames, "a count above 0", "leave it out to play to the end",
+        )  # fmt: skip
+        if self.size is not None:
+            parse_size(self.size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The network, its weights and the part of it that may learn."""
+
+    model: str = "segformer_b0"
+    """Architecture (see `udaseg-runtime models`)."""
+    checkpoint: str | None = None
+    """Source checkpoint: a file, or the name of a shipped one; the model's shipped one by default."""
+    trainable: Literal["adapters+head", "adapters", "head", "norm", "full"] = "adapters+head"
+    """What may learn; everything else stays bitwise unchanged."""
+    adapter_reduction: int = 4
+    """Channels of a stage per channel of its adapters' bottleneck."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.adapter_reduction <= 64, "--adapter-reduction", self.adapter_reduction, "1 to 64", "try 4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptationConfig:
+    """How the model learns while it runs."""
+
+    method: str = "styled"
+    """Adaptation method (see `udaseg-runtime methods`)."""
+    learning_rate: float = 3e-4
+    """Step size of AdamW for adapters and head."""
+    ema_decay: float = 0.95
+    """Per-step decay of the averaged (served) weights."""
+    budget: int = 120
+    """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
+
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0, at most 1", "try 3e-4"
+        )
+        _require(0 <= self.ema_decay < 1, "--ema-decay", self.ema_decay, "0 to below 1", "try 0.95")
+        _require(self.budget >= 0, "--budget", self.budget, "0 or more steps", "try 120")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayConfig:
+    """The labelled source samples the learner replays."""
+
+    source: str | None = None
+    """synthetic, or LAYOUT:SPLIT; what the checkpoint was trained on by default."""
+    source_data: Path | None = None
+    """Folder of the source data set; --data by default."""
+    replay_mb: float = 64.0
+    """Upper bound of the replay buffer in MiB."""
+
+    def __post_init__(self) -> None:
+        _require(self.replay_mb > 0, "--replay-mb", self.replay_mb, "a size above 0", "try 64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """How the run goes and what it leaves behind."""
+
+    pace: Literal["live", "max", "lockstep"] = "live"
+    """live: newest frame wins, drops counted; max: lossless, as fast as it goes; lockstep: deterministic."""
+    seed: int = 0
+    """Seed of stream, replay and learning."""
+    shadow: float | None = None
+    """Share of frames the frozen model also predicts, 0 to 1; 1 in lockstep, 0.2 otherwise."""
+    run_dir: Path | None = None
+    """The run folder itself; must not exist yet. runs/<UTC time>-<stream>-<method> by default."""
+    quiet: bool = False
+    """Print only the table at the end."""
+    checkpoint_every_s: float = 10.0
+    """Seconds between saved versions."""
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
+        _require(
+            self.shadow is None or 0 <= self.shadow <= 1, "--shadow", self.shadow, "0 to 1", "0 turns the shadow off"
+        )
+        _require(
+            self.checkpoint_every_s > 0,
+            "--checkpoint-every-s", self.checkpoint_every_s, "above 0", "try 10",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """The page, metrics and health endpoints, on loopback."""
+
+    port: int = 9464
+    """Port of page, metrics and health; 0 picks a free one."""
+    web: bool = True
+    """Serve them at all."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port <= 65535, "--port", self.port, "0 to 65535", "0 picks a free one")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeConfig:
+    """Segment every frame of a stream and adapt the model to what it sees."""
+
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    web: WebConfig = field(default_factory=WebConfig)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`HxW` in pixels to (H, W); both 32 to 8192."""
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit() and 32 <= int(height) <= 8192 and 32 <= int(width) <= 8192):
+        raise ConfigError(f"--size {text}: expected HxW with 32 to 8192 pixels each; for example --size 256x512")
+    return int(height), int(width)
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """Names like `name`, to end an error message with."""
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or sorted(names)[:12]
+    return "nearest: " + ", ".join(close)
+
+
+def load_toml(path: Path) -> RuntimeConfig:
+    """A complete configuration from a (possibly partial) TOML file; raises ConfigError in one line."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {path}: cannot be read ({error.strerror}); give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: not valid TOML ({error}); see a run folder's config.toml") from error
+    config = RuntimeConfig()
+    sections = {f.name for f in dataclasses.fields(RuntimeConfig)}
+    for section, values in document.items():
+        if section not in sections:
+            raise ConfigError(f"--config {path}: unknown section [{section}]; {nearest(section, sorted(sections))}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"--config {path}: {section} must be a section; write [{section}]")
+        config = dataclasses.replace(config, **{section: _overlay(getattr(config, section), values, path, section)})
+    return config
+
+
+def to_toml(config: RuntimeConfig) -> str:
+    """The configuration as TOML that `load_toml` reads back; unset values are left out."""
+    lines: list[str] = []
+    for section in dataclasses.fields(config):
+        lines.append(f"[{section.name}]")
+        part = getattr(config, section.name)
+        for option in dataclasses.fields(part):
+            value = getattr(part, option.name)
+            if value is not None:
+                lines.append(f"{option.name} = {_toml_value(value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _overlay(part: Any, values: dict[str, Any], path: Path, section: str) -> Any:  # any of the section dataclasses
+    options = {f.name: f for f in dataclasses.fields(part)}
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in options:
+            raise ConfigError(f"--config {path}: unknown key {section}.{key}; {nearest(key, sorted(options))}")
+        changed[key] = _coerce(value, str(options[key].type), f"--config {path}: {section}.{key}")
+    return dataclasses.replace(part, **changed)
+
+
+def _coerce(value: Any, annotation: str, what: str) -> Any:  # a TOML scalar to the field's type
+    kind = annotation.replace("<class '", "").replace("'>", "").split(".")[-1] if "class" in annotation else annotation
+    if "Path" in kind and isinstance(value, str):
+        return Path(value)
+    if "Literal" in kind:
+        choices = [part.strip(" '\"") for part in kind[kind.index("[") + 1 : -1].split(",")]
+        if value not in choices:
+            raise ConfigError(f"{what} = {value!r}: expected one of {', '.join(choices)}")
+        return value
+    accepted: tuple[type, ...] = (str,)
+    if "bool" in kind:
+        accepted = (bool,)
+    elif "float" in kind:
+        accepted = (int, float)
+    elif "int" in kind:
+        accepted = (int,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and accepted != (bool,)):
+        raise ConfigError(f"{what} = {value!r}: expected {accepted[-1].__name__}; correct the value or delete the line")
+    return float(value) if float in accepted else value
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _require(holds: bool, option: str, value: object, expected: str, remedy: str) -> None:
+    if not holds:
+        raise ConfigError(f"{option} {value}: expected {expected}; {remedy}")

@@ -1,0 +1,162 @@
+"""The live driver: capture, inference and learning at the same time, each in a thread of its own.
+
+    capture --LatestSlot--> inference --Inbox--> learner        every event --> queue --> the caller's thread
+
+Inference never waits for learning: it takes the newest frame, swaps to the newest version and answers. The learner
+takes what was predicted meanwhile, watches all of it and learns from the newest. An exception in learning ends
+learning, is reported, and prediction goes on; an exception in inference ends the run.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from runtime.adaptation.cycle import AdaptationCycle
+from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
+from runtime.predictor import Predictor
+from runtime.slot import LatestSlot
+from streams.frame import Frame
+from streams.stream import Stream
+
+INBOX_CAPACITY = 16  # predictions the learner may lag behind; older ones go unwatched
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadBudget:
+    """Intra-op threads of the two compute threads; OpenMP counts them per calling thread."""
+
+    inference: int
+    learning: int
+
+    @classmethod
+    def of_cores(cls, num_cores: int) -> "ThreadBudget":
+        inference = max(1, (num_cores + 1) // 2)
+        return cls(inference=inference, learning=max(1, num_cores - inference))
+
+
+class Inbox:
+    """Predictions waiting for the learner: bounded, oldest out, taken all at once."""
+
+    def __init__(self, *, capacity: int = INBOX_CAPACITY) -> None:
+        self._changed = threading.Condition()
+        self._items: deque[Prediction] = deque(maxlen=capacity)
+        self._is_closed = False
+
+    def put(self, prediction: Prediction) -> None:
+        with self._changed:
+            self._items.append(prediction)
+            self._changed.notify()
+
+    def take_all(self) -> list[Prediction]:
+        """Everything waiting, at least one; empty only when closed and drained."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._items) or self._is_closed)
+            items = list(self._items)
+            self._items.clear()
+            return items
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+
+class Live:
+    """Drives a paced stream; `is_lossless` waits for inference instead of dropping (pace max)."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        predictor: Predictor,
+        cycle: AdaptationCycle,
+        *,
+        clock: Callable[[], float],
+        threads: ThreadBudget,
+        is_lossless: bool,
+    ) -> None:
+        self._stream = stream
+        self._predictor = predictor
+        self._cycle = cycle
+        self._clock = clock
+        self._budget = threads
+        self._is_lossless = is_lossless
+        self._slot: LatestSlot[Frame] = LatestSlot()
+        self._inbox = Inbox()
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._failure: BaseException | None = None
+
+    def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
+        """Events reach `dispatch` in the caller's thread; returns when the stream ended or `stop` was set.
+
+        Raises what capture or inference raised, after every thread has ended.
+        """
+        workers = [
+            threading.Thread(target=self._work, args=(role,), name=role.__name__.strip("_"))
+            for role in (self._capture, self._infer, self._learn)
+        ]
+        for worker in workers:
+            worker.start()
+        num_running = len(workers)
+        while num_running:
+            try:
+                event = self._events.get(timeout=0.1)
+            except queue.Empty:
+                event = None
+            else:
+                if event is None:
+                    num_running -= 1
+                else:
+                    dispatch(event)
+            if stop.is_set():
+                self._stream.close()
+        for worker in workers:
+            worker.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self, role: Callable[[], None]) -> None:
+        try:
+            role()
+        except BaseException as failure:  # handed to the caller's thread, which raises it
+            self._failure = failure
+            self._stream.close()
+        finally:
+            self._events.put(None)
+
+    def _capture(self) -> None:
+        try:
+            for frame in self._stream:
+                self._events.put(FrameCaptured(index=frame.index, at_s=self._clock()))
+                lost = self._slot.put_when_empty(frame) if self._is_lossless else self._slot.put(frame)
+                if lost is not None:
+                    reason = "shutdown" if lost is frame else "stale"
+                    self._events.put(FrameDropped(index=lost.index, reason=reason, at_s=self._clock()))
+        finally:
+            self._slot.close()
+
+    def _infer(self) -> None:
+        torch.set_num_threads(self._budget.inference)
+        try:
+            while (frame := self._slot.take()) is not None:
+                prediction = self._predictor.predict(frame)
+                self._events.put(prediction)
+                self._inbox.put(prediction)
+        finally:
+            self._slot.close()
+            self._inbox.close()
+
+    def _learn(self) -> None:
+        torch.set_num_threads(self._budget.learning)
+        while predictions := self._inbox.take_all():
+            try:
+                for event in self._cycle.consider(predictions):
+                    self._events.put(event)
+            except Exception as error:  # prediction outlives any failure of learning
+                self._events.put(
+                    Fault(component="learner", detail=f"{type(error).__name__}: {error}", at_s=self._clock())
+                )
+                return

@@ -1,0 +1,69 @@
+"""What source data look like, learnt at start: a whitened distance and its alarm threshold, nothing hard-coded.
+
+The distance is Mahalanobis' with a shrunk covariance (Ledoit and Wolf 2004, "A well-conditioned estimator for
+large-dimensional covariance matrices", eq. 14 in the simplified form below): scenery varies along few directions,
+which the covariance discounts; weather moves the features along others. The threshold is a quantile of distances of
+source samples that were left out of the fit (two-fold), so it carries the cost of having few samples.
+"""
+
+# N samples, F features
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_SAMPLES = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceAppearance:
+    """Mean, whitening and threshold of source features; distances are per root feature, so 1 is typical."""
+
+    mean_F: np.ndarray
+    whitening_FF: np.ndarray
+    threshold: float
+
+    def distance(self, features_F: np.ndarray) -> float:
+        return _distance(features_F - self.mean_F, self.whitening_FF)
+
+    def separation(self, first_F: np.ndarray, second_F: np.ndarray) -> float:
+        """Distance between two appearances in the same units."""
+        return _distance(first_F - second_F, self.whitening_FF)
+
+
+def calibrate(features_NF: np.ndarray, *, quantile: float) -> SourceAppearance:
+    """Fit to source samples; `quantile` in (0, 1) of left-out distances becomes the threshold.
+
+    Raises ValueError with fewer than MIN_SAMPLES samples.
+    """
+    if len(features_NF) < MIN_SAMPLES:
+        raise ValueError(
+            f"shift calibration needs at least {MIN_SAMPLES} source samples, got {len(features_NF)}; raise --replay-mb"
+        )
+    left_out: list[float] = []
+    for fold in range(2):
+        fitted, held = features_NF[fold::2], features_NF[1 - fold :: 2]
+        mean_F, whitening_FF = _fit(fitted)
+        left_out.extend(_distance(row_F - mean_F, whitening_FF) for row_F in held)
+    mean_F, whitening_FF = _fit(features_NF)
+    return SourceAppearance(mean_F, whitening_FF, float(np.quantile(left_out, quantile)))
+
+
+def _fit(features_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and W with W W^T = inverse of the shrunk covariance."""
+    num, dims = features_NF.shape
+    mean_F = features_NF.mean(0)
+    scale_F = features_NF.std(0) + 1e-6
+    centred_NF = (features_NF - mean_F) / scale_F
+    covariance_FF = centred_NF.T @ centred_NF / num
+    # Shrink towards the identity (features are scaled): intensity = noise of the estimate / its distance from the target.
+    noise = sum(float(((np.outer(row, row) - covariance_FF) ** 2).sum()) for row in centred_NF) / num**2
+    spread = float(((covariance_FF - np.eye(dims)) ** 2).sum())
+    intensity = min(1.0, noise / spread) if spread > 0 else 1.0
+    shrunk_FF = (1 - intensity) * covariance_FF + intensity * np.eye(dims)
+    values, vectors = np.linalg.eigh(shrunk_FF)
+    return mean_F, vectors / np.sqrt(values) / scale_F[:, None]
+
+
+def _distance(offset_F: np.ndarray, whitening_FF: np.ndarray) -> float:
+    return float(np.linalg.norm(offset_F @ whitening_FF) / np.sqrt(len(offset_F)))

@@ -1,0 +1,71 @@
+"""Where the replay buffer's labelled samples come from, and putting them there.
+
+The source is what the checkpoint was trained on unless the user names another; the synthetic world is rendered on
+the spot, a recorded data set is read from its folder. Streams and replay meet here and nowhere else in `runtime`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.checkpoint import Manifest
+from replay.buffer import ReplayBuffer
+from runtime.config import ConfigError, ReplayConfig
+from streams.datasets.samples import open_samples
+from streams.synthetic.stream import clear_samples
+
+REPLAY_SEED_OFFSET = 7919  # keeps the replay's generator apart from the learner's under one --seed
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChoice:
+    """A labelled data set: "synthetic", or a layout with split and folder."""
+
+    layout: str
+    split: str
+    data: Path | None
+
+    @classmethod
+    def of(cls, manifest: Manifest, config: ReplayConfig, *, data: Path | None) -> "SourceChoice":
+        """What the user named, else what the checkpoint was trained on. Raises ConfigError when its folder is unknown."""
+        if config.source is not None:
+            layout, _, split = config.source.partition(":")
+        else:
+            layout, split = manifest.source.dataset, manifest.source.split
+        folder = config.source_data or data
+        if layout != "synthetic" and folder is None:
+            raise ConfigError(
+                f"--source-data: not given, but the checkpoint's source samples are {layout} {split}; "
+                "give the folder, or --source synthetic, or --method frozen"
+            )
+        return cls(layout, split, None if layout == "synthetic" else folder)
+
+
+def fill_replay(
+    choice: SourceChoice, size_HW: tuple[int, int], *, num_bytes: int, seed: int, num_classes: int
+) -> ReplayBuffer:
+    """A buffer filled to its bound, or with all there is."""
+    generator = torch.Generator().manual_seed(seed + REPLAY_SEED_OFFSET)
+    replay = ReplayBuffer(size_HW, capacity_bytes=num_bytes, generator=generator, num_classes=num_classes)
+    capacity = replay.statistics().capacity_samples
+    for image_HWC, label_HW in _samples(choice, size_HW, num_samples=capacity, seed=seed):
+        replay.add(image_HWC, label_HW)
+    return replay
+
+
+def _samples(
+    choice: SourceChoice, size_HW: tuple[int, int], *, num_samples: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if choice.layout == "synthetic":
+        for frame in clear_samples(num_samples, seed=seed, size_HW=size_HW):
+            assert frame.label_HW is not None
+            yield frame.image_HWC, frame.label_HW
+        return
+    assert choice.data is not None
+    samples = open_samples(choice.layout, choice.split, choice.data, size_HW=size_HW)
+    order = np.random.default_rng(seed).permutation(len(samples))[:num_samples]
+    for index in order:
+        yield samples[int(index)]

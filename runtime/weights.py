@@ -1,0 +1,56 @@
+"""Versioned weights: how learning reaches prediction.
+
+A version is a numbered, immutable set of adaptable tensors. The learner publishes fresh tensors it will never write
+again; the predictor picks up the newest version between two frames. Handing over one reference is atomic, so a
+prediction can never see half a version. Version 0 holds the source weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """Published weights; `tensors` are owned by nobody and never written again."""
+
+    number: int
+    tensors: Mapping[str, Tensor]
+    parent: int | None
+    frame_index: int
+
+
+class VersionedWeights:
+    """One writer (the learner) publishes, any number of readers take `latest`."""
+
+    def __init__(self, source: Mapping[str, Tensor]) -> None:
+        self._latest = Version(number=0, tensors=_frozen_copy(source), parent=None, frame_index=-1)
+        self._source = self._latest
+
+    @property
+    def source(self) -> Version:
+        """Version 0: what the model was before it learnt anything."""
+        return self._source
+
+    @property
+    def latest(self) -> Version:
+        return self._latest
+
+    def publish(self, tensors: Mapping[str, Tensor], *, frame_index: int) -> Version:
+        """Copy `tensors` into the next version; returns it. Raises ValueError when the set of names changed."""
+        if tensors.keys() != self._source.tensors.keys():
+            odd = sorted(tensors.keys() ^ self._source.tensors.keys())[0]
+            raise ValueError(f"weights.publish: tensor {odd!r} is not in both sets; publish the whole adaptable set")
+        newest = self._latest
+        self._latest = Version(
+            number=newest.number + 1, tensors=_frozen_copy(tensors), parent=newest.number, frame_index=frame_index
+        )
+        return self._latest
+
+
+def _frozen_copy(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    with torch.no_grad():
+        return MappingProxyType({name: tensor.detach().clone() for name, tensor in tensors.items()})
