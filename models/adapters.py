@@ -59,7 +59,7 @@ class Adapter(nn.Module):
 def attach_adapters(
     model: SegmentationModel, config: AdapterConfig, *, generator: torch.Generator | None = None
 ) -> SegmentationModel:
-    """Give every block of the chosen stages an adapter, on the model's device; outputs do not change. Returns the model.
+    """Give every block of the chosen stages an adapter, on the model's device. Outputs do not change.
 
     Down-projections draw from `generator` (a CPU generator; torch's global one if None). ValueError if some are there.
     """

@@ -1,8 +1,8 @@
 """What learns and what is frozen: one switch, its report, and the verbs that move adaptable tensors between models.
 
 *Adaptable* tensors are the trainable parameters, plus the running statistics of batch norms where those may move (modes
-`norm` and `full`). Everything else is *frozen*: it stays in eval mode, is shared between replicas, and keeps its digest.
-Before the first `set_trainable` everything counts as frozen.
+`norm` and `full`). Everything else is *frozen*: it stays in eval mode, is shared between replicas, and keeps its
+digest. Before the first `set_trainable` everything counts as frozen.
 
     report = set_trainable(model, "adapters+head")
     served = replica(model)                                   # same frozen storage, own adaptable tensors
@@ -12,7 +12,6 @@ Counters such as a batch norm's `num_batches_tracked` have no effect on any outp
 """
 
 import copy
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from models.adapters import has_adapters
 from models.segformer import SegmentationModel
+from models.tensorfile import tensors_digest
 
 MODES = ("adapters+head", "adapters", "head", "norm", "full")
 GROUPS = ("adapters", "head", "norm", "encoder")
@@ -124,12 +124,7 @@ def replica(model: SegmentationModel) -> SegmentationModel:
 def frozen_digest(model: SegmentationModel) -> str:
     """sha256 over name, type, shape and bytes of every frozen tensor, in the order of their names."""
     adaptable = set(model.adaptable_names)
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_float_tensors(model), key=lambda item: item[0]):
-        if name not in adaptable:
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return tensors_digest({name: tensor for name, tensor in _float_tensors(model) if name not in adaptable})
 
 
 def _learns(name: str, owner: nn.Module, mode: str) -> bool:

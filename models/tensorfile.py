@@ -1,0 +1,88 @@
+"""Named tensors on disk: one safetensors file, written whole or not at all, read whole or refused.
+
+Nothing is unpickled. It does not know what the tensors mean; `models.checkpoint` does.
+
+    write_tensors(path, {"weight": tensor}, metadata={"note": "..."})
+    tensors, metadata = read_tensors(path)
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+HEADER_LENGTH_BYTES = 8
+
+
+class CheckpointInvalid(ValueError):
+    """A weight file cannot be used. The message is one line: file, first fault, what was expected, what to do."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
+    """Write atomically (temporary file in the same directory, fsync, rename). OSError when the disk refuses."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, safetensors.torch.save(plain, metadata=dict(metadata)))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """`path` holds either its old content or all of the new, whatever happens in between."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(path.parent)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors (CPU, own memory) and metadata of a file; CheckpointInvalid if it is missing, cut or something else."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointInvalid(
+            f"{path}: cannot be read ({error.strerror}); give the path of a .safetensors file"
+        ) from error
+    try:
+        tensors = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        fault = " ".join(str(error).split())
+        raise CheckpointInvalid(
+            f"{path}: not a complete safetensors file ({fault}); copy or download it again, or retrain it"
+        ) from error
+    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
+    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
+    return tensors, dict(header.get("__metadata__", {}))
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over name, type, shape and bytes of every tensor, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
