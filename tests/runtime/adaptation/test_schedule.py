@@ -1,0 +1,38 @@
+"""When to learn: budgets, upkeep, relaxing."""
+
+from runtime.adaptation.schedule import UPKEEP_PERIOD, Action, LearningSchedule
+from runtime.events import ShiftEvent
+
+
+def shift(kind: str) -> ShiftEvent:
+    return ShiftEvent(frame_index=0, kind=kind, score=2.0, true_domain=None, at_s=0.0)
+
+
+def test_nothing_happens_before_a_shift() -> None:
+    schedule = LearningSchedule(budget=5)
+    assert {schedule.decide(index, is_at_source=True) for index in range(20)} == {Action.REST}
+
+
+def test_a_shift_grants_its_budget_then_upkeep() -> None:
+    schedule = LearningSchedule(budget=5)
+    schedule.notice(shift("away"))
+    actions = [schedule.decide(index, is_at_source=False) for index in range(5 + 4 * UPKEEP_PERIOD)]
+    assert actions[:5] == [Action.LEARN] * 5
+    assert actions[5:].count(Action.LEARN) == 4
+
+
+def test_a_change_grants_a_new_budget() -> None:
+    schedule = LearningSchedule(budget=3)
+    schedule.notice(shift("away"))
+    for index in range(3):
+        schedule.decide(index, is_at_source=False)
+    schedule.notice(shift("change"))
+    assert [schedule.decide(index, is_at_source=False) for index in (1, 2, 3)] == [Action.LEARN] * 3
+
+
+def test_back_at_the_source_it_relaxes_until_there() -> None:
+    schedule = LearningSchedule(budget=3)
+    schedule.notice(shift("away"))
+    schedule.notice(shift("return"))
+    assert schedule.decide(0, is_at_source=False) is Action.RELAX
+    assert schedule.decide(1, is_at_source=True) is Action.REST
