@@ -1,0 +1,130 @@
+"""The learner publishes averages, rolls back what failed, and finds its way home."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.adapters import AdapterConfig, attach_adapters
+from models.trainable import adaptable_tensors, frozen_digest, set_trainable, trainable_parameters
+from models.zoo import build_model
+from runtime.adaptation.learner import RELAX_STEPS, Learner
+from runtime.adaptation.method import Target
+from runtime.guard import Guard
+from runtime.weights import VersionedWeights
+
+TARGET = Target(3, np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8), 0.5)
+
+
+class Scripted:
+    """A method whose losses are functions of the student, one per call."""
+
+    def __init__(self, *losses: Callable[[nn.Module], Tensor]) -> None:
+        self.losses = list(losses)
+
+    def loss(self, student: nn.Module, target: Target) -> Tensor:
+        assert target is TARGET
+        return self.losses.pop(0)(student)
+
+
+def good(student: nn.Module) -> Tensor:
+    return sum((p.sum() for p in trainable_parameters(student)), torch.zeros(()))
+
+
+def nan(student: nn.Module) -> Tensor:
+    return good(student) * float("nan")
+
+
+def broken(_: nn.Module) -> Tensor:
+    raise RuntimeError("the method fell over")
+
+
+def exploding_gradient(student: nn.Module) -> Tensor:
+    return (good(student) * 0.0).sqrt()  # finite value, gradient 0 * inf = nan
+
+
+@pytest.fixture
+def student() -> nn.Module:
+    torch.manual_seed(0)
+    model = build_model("segformer_b0", num_classes=4)
+    attach_adapters(model, AdapterConfig(stages=(4,)))
+    set_trainable(model, "adapters+head")
+    return model.eval()
+
+
+def learner_of(student: nn.Module, *losses: Callable[[nn.Module], Tensor]) -> tuple[Learner, VersionedWeights]:
+    weights = VersionedWeights(adaptable_tensors(student))
+    learner = Learner(
+        student,
+        Scripted(*losses),
+        weights,
+        guard=Guard(weights.source.tensors),
+        optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3, weight_decay=0.0),
+        ema_decay=0.9,
+        clock=lambda: 1.0,
+    )
+    return learner, weights
+
+
+def test_a_good_step_publishes_the_average(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good)
+    step, rollback = learner.learn(TARGET)
+    assert (step.outcome, step.version, step.frame_index, rollback) == ("applied", 1, 3, None)
+    source, published = weights.source.tensors["head.classifier.bias"], weights.latest.tensors["head.classifier.bias"]
+    # AdamW's first step moves every weight by lr against a uniform gradient; the average takes a tenth of it.
+    assert torch.allclose(published, source - 0.1 * 1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"), [(nan, "nonfinite"), (exploding_gradient, "nonfinite"), (broken, "error")]
+)
+def test_a_failed_step_is_undone_and_told(
+    student: nn.Module, failure: Callable[[nn.Module], Tensor], outcome: str
+) -> None:
+    learner, weights = learner_of(student, good, failure, good)
+    learner.learn(TARGET)
+    before = {name: tensor.clone() for name, tensor in weights.latest.tensors.items()}
+    step, rollback = learner.learn(TARGET)
+    assert step.outcome == outcome and step.version == 1 and step.detail
+    assert rollback is not None and rollback.version == 1
+    assert all(torch.equal(weights.latest.tensors[name], tensor) for name, tensor in before.items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in adaptable_tensors(student).items())
+    assert learner.learn(TARGET)[0].outcome == "applied"
+
+
+def test_a_step_too_far_is_refused(student: nn.Module) -> None:
+    weights = VersionedWeights(adaptable_tensors(student))
+    learner = Learner(
+        student,
+        Scripted(good),
+        weights,
+        guard=Guard(weights.source.tensors, max_drift=1e-6),
+        optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-2),
+        ema_decay=0.0,
+        clock=lambda: 0.0,
+    )
+    step, rollback = learner.learn(TARGET)
+    assert step.outcome == "refused_guard" and rollback is not None
+    assert weights.latest.number == 0
+
+
+def test_relaxing_ends_at_the_source_weights_exactly(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good, good)
+    learner.learn(TARGET)
+    assert not learner.is_at_source
+    outcomes = [learner.relax(10 + index).outcome for index in range(RELAX_STEPS)]
+    assert set(outcomes) == {"relaxed"} and learner.is_at_source
+    assert all(torch.equal(weights.latest.tensors[name], t) for name, t in weights.source.tensors.items())
+    learner.learn(TARGET)
+    assert not learner.is_at_source
+
+
+def test_only_the_adaptable_part_moves(student: nn.Module) -> None:
+    before = frozen_digest(student)
+    learner, _ = learner_of(student, good, good, nan)
+    for _ in range(3):
+        learner.learn(TARGET)
+    learner.relax(9)
+    assert frozen_digest(student) == before
