@@ -224,16 +224,16 @@ class Metrics:
         scores = self._scores()
         if scores is None:
             return
-        points = (scores.miou, scores.miou_frozen, scores.recent_miou, scores.recent_miou_frozen)
-        for child, value in zip(self._miou, points, strict=True):
-            child.set(value / 100.0)
+        ratios = (scores.miou, scores.miou_frozen, scores.recent_miou, scores.recent_miou_frozen)
+        for child, value in zip(self._miou, ratios, strict=True):
+            child.set(value)
 
 
 class _FrameAccounts(Collector):
     """The frame counters, exposed from one snapshot so that no scrape can fall between two of them.
 
-    In flight is counted by index, on its own: where captured = predicted + dropped + in flight fails, an event is missing
-    or came twice.
+    In flight is counted by index, on its own: where captured = predicted + dropped + in flight fails, an event is
+    missing or came twice.
     """
 
     def __init__(self, stream: str) -> None:

@@ -1,8 +1,8 @@
 """What a run with labels scores, as records: the words in which observers hear of quality.
 
 Observers live below the package that compares predictions with labels, so they are handed a callable that returns the
-newest `Scores` (None while there is nothing to score). All IoU values are in points, 0 to 100, and nan where unknown
-(no shadow prediction, class absent).
+newest `Scores` (None while there is nothing to score). All IoU values are ratios in [0, 1], and nan where unknown (no
+shadow prediction, class absent); run folder, page and terminal show them in points, 0 to 100.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,9 @@ class VisitScore:
 class Scores:
     """Everything known so far. `recent_*` cover the last frames only; `class_iou` is in the order of `classes`.
 
-    `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which the
-    adapted model was meaningfully below the frozen one, `recovery_frames` how many frames each return to a known domain
-    took (None: not recovered).
+    `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which
+    the adapted model was meaningfully below the frozen one, `recovery_frames` how many frames each return to a known
+    domain took (None: not recovered).
     """
 
     classes: tuple[str, ...]
@@ -44,6 +44,8 @@ class Scores:
     class_iou: tuple[float, ...]
     class_iou_frozen: tuple[float, ...]
 
+
+POINTS = 100.0  # points in the ratio 1
 
 ScoresSource = Callable[[], Scores | None]
 

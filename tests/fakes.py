@@ -90,17 +90,17 @@ def make_scores(**changes: object) -> Scores:
     nan = float("nan")
     scores = Scores(
         classes=CLASSES,
-        miou=40.0,
-        miou_frozen=37.0,
-        recent_miou=30.0,
-        recent_miou_frozen=26.0,
-        visits=(VisitScore("clear", 0, 0, 75, 50.0, 50.5), VisitScore("rain_25mm", 1, 75, 75, 30.0, 26.0)),
-        hmean=37.5,
-        hmean_frozen=34.3,
-        worst_drop=0.5,
+        miou=0.40,
+        miou_frozen=0.37,
+        recent_miou=0.30,
+        recent_miou_frozen=0.26,
+        visits=(VisitScore("clear", 0, 0, 75, 0.50, 0.505), VisitScore("rain_25mm", 1, 75, 75, 0.30, 0.26)),
+        hmean=0.375,
+        hmean_frozen=0.343,
+        worst_drop=0.005,
         negative_window_share=0.0,
         recovery_frames=(12, None),
-        class_iou=(80.0, 20.0, nan),
-        class_iou_frozen=(75.0, 15.0, nan),
+        class_iou=(0.8, 0.2, nan),
+        class_iou_frozen=(0.75, 0.15, nan),
     )
     return replace(scores, **changes)
