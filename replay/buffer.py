@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replay.sampling import RareClassSampler, UniformSampler, class_pixel_counts, min_pixels_at
+from replay.sampling import Sampler, SamplingRule, build_sampler, class_pixel_counts
 
 NUM_CLASSES = 19
 _BYTES_PER_COUNT = 8
@@ -37,26 +37,6 @@ class ReplayStatistics:
     capacity_samples: int
     pixels_by_class: tuple[int, ...]
     draws_by_class: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingRule:
-    """How samples are drawn. `temperature` None is uniform over samples; else DAFormer's rare-class sampling.
-
-    `min_pixels` is what a sample must hold of the drawn class; None scales DAFormer's 3000 of 1024x2048 to the buffer's
-    size.
-    """
-
-    temperature: float | None = 0.01
-    min_pixels: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.temperature is not None and not self.temperature > 0:
-            raise ValueError(
-                f"replay.temperature must be positive or none, got {self.temperature}; none draws uniformly"
-            )
-        if self.min_pixels is not None and self.min_pixels < 1:
-            raise ValueError(f"replay.min_pixels must be at least 1, got {self.min_pixels}")
 
 
 class ReplayBuffer:
@@ -89,7 +69,7 @@ class ReplayBuffer:
         self._num_samples = 0
         self._num_offered = 0
         self._num_draws = 0
-        self._sampler: RareClassSampler | UniformSampler | None = None
+        self._sampler: Sampler | None = None
 
     def __len__(self) -> int:
         return self._num_samples
@@ -129,7 +109,8 @@ class ReplayBuffer:
         if self._num_samples == 0:
             raise ValueError("the replay buffer is empty; add labelled source samples before drawing")
         if self._sampler is None:
-            self._sampler = self._build_sampler()
+            counts_NK = self._counts_NK[: self._num_samples]
+            self._sampler = build_sampler(counts_NK, rule=self._rule, size_HW=self.size_HW)
         draws = [self._sampler.draw(self._generator) for _ in range(num)]
         for draw in draws:
             if draw.wanted_class is not None:
@@ -182,10 +163,3 @@ class ReplayBuffer:
             return self._num_samples - 1
         slot = int(torch.randint(self._num_offered, (), generator=self._generator))
         return slot if slot < self._num_samples else None
-
-    def _build_sampler(self) -> RareClassSampler | UniformSampler:
-        if self._rule.temperature is None:
-            return UniformSampler(self._num_samples)
-        min_pixels = self._rule.min_pixels or min_pixels_at(self.size_HW)
-        counts_NK = self._counts_NK[: self._num_samples]
-        return RareClassSampler(counts_NK, min_pixels=min_pixels, temperature=self._rule.temperature)

@@ -11,6 +11,7 @@ falls with its share of all pixels, then a sample that holds enough of it. It kn
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,11 +21,45 @@ DAFORMER_MIN_PIXEL_SHARE = 3000 / (1024 * 2048)
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingRule:
+    """How samples are drawn. `temperature` None is uniform over samples; else DAFormer's rare-class sampling.
+
+    `min_pixels` is what a sample must hold of the drawn class; None scales DAFormer's 3000 of 1024x2048 to the
+    samples' size.
+    """
+
+    temperature: float | None = 0.01
+    min_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(
+                f"replay.temperature must be positive or none, got {self.temperature}; none draws uniformly"
+            )
+        if self.min_pixels is not None and self.min_pixels < 1:
+            raise ValueError(f"replay.min_pixels must be at least 1, got {self.min_pixels}")
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """`index` of the sample; `wanted_class` is the class it was drawn for, None where it was drawn uniformly."""
 
     index: int
     wanted_class: int | None
+
+
+class Sampler(Protocol):
+    """Chooses the next sample; everything random comes from the generator."""
+
+    def draw(self, generator: torch.Generator) -> Draw: ...
+
+
+def build_sampler(counts_NK: Tensor, *, rule: SamplingRule, size_HW: tuple[int, int]) -> Sampler:
+    """The sampler of a rule, for samples of one size with these pixel counts."""
+    if rule.temperature is None:
+        return UniformSampler(counts_NK.shape[0])
+    min_pixels = rule.min_pixels or min_pixels_at(size_HW)
+    return RareClassSampler(counts_NK, min_pixels=min_pixels, temperature=rule.temperature)
 
 
 def class_pixel_counts(label_HW: Tensor, num_classes: int) -> Tensor:

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.buffer import ReplayBuffer, SamplingRule
+from replay.buffer import ReplayBuffer
+from replay.sampling import SamplingRule
 
 SIZE_HW = (4, 6)
 BYTES_PER_SAMPLE = 4 * 6 * 4 + 19 * 8
