@@ -67,10 +67,13 @@ class Weathered:
     def __iter__(self) -> Iterator[Frame]:
         first_visit = self._start // self._length
         for number in range(first_visit, len(self._sequence.visits)):
+            if self._is_closed:
+                return
             if number > first_visit:
                 self._rewind()
             for frame in self._recording:
-                if self._is_closed:
+                if self._is_closed:  # perhaps while the recording was being rewound
+                    self._recording.close()
                     return
                 index = number * self._length + frame.index
                 if index < self._start:
