@@ -1,0 +1,100 @@
+"""What a run left behind, read back: config, events, summary and previews of one run folder.
+
+Reads only; an unfinished folder (no summary yet, an event line torn by a crash) is read as far as it goes and says so.
+Numbers stay as they were written: times in ms, mIoU in points; see `runtime/record.py` for the writing side.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]  # one JSON object as written: its values are whatever JSON holds
+
+
+class NotARunFolder(ValueError):
+    """The path holds no run; the message is one line saying what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """`events` holds the rows by event name, in order; `num_torn` counts lines that were not whole JSON objects."""
+
+    path: Path
+    config_text: str
+    events: Mapping[str, list[Row]]
+    num_torn: int
+    summary: Row | None
+    previews: tuple[Path, ...]
+
+    def rows(self, event: str) -> list[Row]:
+        return self.events.get(event, [])
+
+    @property
+    def is_finished(self) -> bool:
+        return self.summary is not None
+
+
+def read_run(path: Path) -> RunFolder:
+    """Read a run folder; raises NotARunFolder where neither events nor a summary can be read."""
+    if not path.is_dir():
+        raise NotARunFolder(f"{path}: no such run folder; give a folder that holds events.jsonl and summary.json")
+    summary = _read_summary(path / "summary.json")
+    if summary is None and not (path / "events.jsonl").is_file():
+        raise NotARunFolder(f"{path}: holds neither events.jsonl nor summary.json; give the folder a run wrote")
+    events, num_torn = _read_events(path / "events.jsonl")
+    config = path / "config.toml"
+    previews = path / "previews"
+    return RunFolder(
+        path=path,
+        config_text=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
+        events=events,
+        num_torn=num_torn,
+        summary=summary,
+        previews=tuple(sorted(file for file in previews.iterdir() if file.is_file())) if previews.is_dir() else (),
+    )
+
+
+def number(value: object) -> float:
+    """A JSON value as a float; nan for null, strings (as which some writers spell nan) and anything else."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+
+
+def lookup(row: Row | None, path: str) -> Any:
+    """`lookup(summary, "latency_ms.inference.p99")`: the value at a dotted path, None where a part is missing."""
+    value: Any = row
+    for key in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _read_summary(path: Path) -> Row | None:
+    if not path.is_file():
+        return None
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except json.JSONDecodeError:  # written by a run that ended while writing: as good as none
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def _read_events(path: Path) -> tuple[dict[str, list[Row]], int]:
+    events: dict[str, list[Row]] = {}
+    num_torn = 0
+    if not path.is_file():
+        return events, num_torn
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                num_torn += 1
+                continue
+            if isinstance(row, dict) and isinstance(row.get("event"), str):
+                events.setdefault(row["event"], []).append(row)
+            else:
+                num_torn += 1
+    return events, num_torn
