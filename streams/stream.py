@@ -1,57 +1,159 @@
-"""What a stream is, and how one is opened from the words a user types.
+"""Opens a stream from the words a user types.
 
-    stream = open_stream("rain_sequence", options)
+    stream = open_stream("rain_sequence", StreamOptions(size_HW=(256, 512)))
     for frame in stream: ...
     stream.close()
 
-Streams know nothing of models or learning.
+Words are tried as the name of a preset, as `SCHEME:REST`, as a directory of images, and as a video file, in that order.
+Everything that can be wrong is found here, before the first frame. Streams know nothing of models or learning.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-from streams.frame import Frame
+from streams.camera import open_camera
+from streams.datasets.splits import DEFAULT_FPS, LAYOUTS, open_split
+from streams.directory import list_images
+from streams.images import IMAGE_SUFFIXES
+from streams.protocol import Stream, StreamNotOpened, UnknownStream
+from streams.quiet import silence_decoders
+from streams.recording import Loader, Recording, first_readable_HW
+from streams.synthetic import sequences, weathered
+from streams.synthetic import stream as synthetic
+from streams.video import VIDEO_SUFFIXES, open_video
+from streams.wording import nearest, shown
+
+__all__ = ["Stream", "StreamNotOpened", "StreamOptions", "UnknownStream", "describe_streams", "open_stream"]
 
 
-class UnknownStream(ValueError):
-    """The name or URI is not one we can open; the message lists the nearest names. Exit code 2."""
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How a stream is to be played; None leaves a matter to the stream itself.
+
+    `size_HW` is what frames and labels are resized to. `dataset` (LAYOUT or LAYOUT:SPLIT, lying in the folder `data`)
+    gives presets real frames to render their weather on. `start` is the index of the first frame, for going on where a
+    run stopped. `clock` reads monotonic seconds.
+    """
+
+    size_HW: tuple[int, int] | None = None
+    seed: int = 0
+    fps: float | None = None
+    dataset: str | None = None
+    data: Path | None = None
+    start: int = 0
+    clock: Callable[[], float] = time.monotonic
 
 
-class StreamNotOpened(OSError):
-    """The stream is known but its camera, file or directory cannot be read. Exit code 3."""
+def open_stream(uri: str, options: StreamOptions | None = None) -> Stream:
+    """The stream named by `uri`; UnknownStream or StreamNotOpened, one line each, where that cannot be."""
+    options = options or StreamOptions()
+    silence_decoders()
+    if uri in sequences.PRESETS:
+        return _open_preset(uri, options)
+    if options.dataset is not None:
+        raise UnknownStream(
+            f"--dataset {shown(options.dataset)}: only presets render weather on a data set, "
+            f"and --stream {shown(uri)} is none; {nearest(uri, sequences.PRESETS)}"
+        )
+    scheme, colon, rest = uri.partition(":")
+    if colon and scheme in SCHEMES:
+        return SCHEMES[scheme].open(rest, options)
+    return _open_path(uri, options)
 
 
-class Stream(Protocol):
-    """A producer of frames. Iterate once; `close` may be called at any time, and twice."""
+def describe_streams() -> list[str]:
+    """All that `open_stream` takes, one line each: what to type and what it plays."""
+    presets = [(name, make().description) for name, make in sequences.PRESETS.items()]
+    schemes = [(scheme.usage, scheme.description) for scheme in SCHEMES.values()]
+    layouts = [(f"dataset:{name}:SPLIT", layout.description) for name, layout in LAYOUTS.items()]
+    paths = [
+        ("DIRECTORY", f"the images in a directory ({' '.join(sorted(IMAGE_SUFFIXES))})"),
+        ("VIDEO", f"a video file ({' '.join(sorted(VIDEO_SUFFIXES))})"),
+    ]
+    rows = presets + schemes + layouts + paths
+    width = max(len(usage) for usage, _ in rows)
+    return [f"{usage:<{width}}  {description}" for usage, description in rows]
 
-    @property
-    def name(self) -> str: ...
 
-    @property
-    def fps(self) -> float:
-        """Nominal rate in frames per second; pacing plays recordings at this rate."""
-        ...
+def _open_preset(name: str, options: StreamOptions) -> Stream:
+    sequence = sequences.PRESETS[name]()
+    if options.dataset is None:
+        return synthetic.SyntheticStream(
+            sequence,
+            seed=options.seed,
+            size_HW=options.size_HW or synthetic.DEFAULT_SIZE_HW,
+            fps=options.fps or synthetic.DEFAULT_FPS,
+            start=options.start,
+            clock=options.clock,
+        )
+    split = open_split(options.dataset, options.data, option="--dataset")
 
-    @property
-    def is_live(self) -> bool:
-        """True for cameras: frames arrive when they want and cannot be waited for."""
-        ...
+    def open_recording() -> Recording:
+        return split.as_stream(size_HW=options.size_HW, fps=options.fps, clock=options.clock)
 
-    @property
-    def num_frames(self) -> int | None:
-        """Frames to come in all, None where nobody can know."""
-        ...
+    return weathered.Weathered(open_recording, sequence, seed=options.seed, start=options.start)
 
-    @property
-    def cursor(self) -> int:
-        """Index of the next frame."""
-        ...
 
-    @property
-    def faults(self) -> Mapping[str, int]:
-        """Items that could not be used so far, counted by reason, e.g. {"decode_error": 2, "missing_label": 1}."""
-        ...
+def _open_dataset(rest: str, options: StreamOptions) -> Stream:
+    split = open_split(rest, options.data, option="--stream dataset:")
+    return split.as_stream(size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start)
 
-    def __iter__(self) -> Iterator[Frame]: ...
 
-    def close(self) -> None: ...
+def _open_camera(rest: str, options: StreamOptions) -> Stream:
+    if not rest.isdecimal():
+        raise UnknownStream(f"--stream camera:{shown(rest)}: expected a whole number there; try --stream camera:0")
+    return open_camera(int(rest), size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start)
+
+
+def _open_path(uri: str, options: StreamOptions) -> Stream:
+    path = Path(uri)
+    if uri and os.path.isdir(path):
+        return _open_directory(path, options)
+    suffix = path.suffix.lower()
+    if os.path.isfile(path) and suffix in VIDEO_SUFFIXES:
+        return open_video(path, size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start)
+    if os.path.isfile(path):
+        raise UnknownStream(
+            f"--stream {shown(uri)}: not a video by its suffix (expected {' '.join(sorted(VIDEO_SUFFIXES))}); "
+            "rename or convert it, or give a directory of images"
+        )
+    if "://" not in uri and (os.sep in uri or suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES):
+        raise StreamNotOpened(f"--stream {shown(uri)}: no such file or directory; check the path")
+    usages = [*sequences.PRESETS, *(scheme.usage for scheme in SCHEMES.values())]
+    raise UnknownStream(
+        f"--stream {shown(uri)}: no such stream (expected a preset, camera:N, dataset:LAYOUT:SPLIT, a directory "
+        f"or a video); {nearest(uri, usages)}"
+    )
+
+
+def _open_directory(path: Path, options: StreamOptions) -> Stream:
+    entries = list_images(path)
+    native_HW = first_readable_HW(entries)
+    if native_HW is None:
+        raise StreamNotOpened(
+            f"--stream {path}: none of its {len(entries)} images can be read; check that they were copied completely"
+        )
+    return Recording(
+        entries,
+        Loader(native_HW, options.size_HW),
+        name=path.resolve().name or "root",
+        fps=options.fps or DEFAULT_FPS,
+        clock=options.clock,
+        start=options.start,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    usage: str
+    description: str
+    open: Callable[[str, StreamOptions], Stream]
+
+
+SCHEMES: dict[str, _Scheme] = {
+    "camera": _Scheme("camera:N", "a camera by number, as OpenCV counts them", _open_camera),
+    "dataset": _Scheme("dataset:LAYOUT:SPLIT", "a labelled data set as it is, in the folder --data", _open_dataset),
+}

@@ -1,0 +1,113 @@
+"""A camera as a live stream: frames stamped when grabbed; one that falls silent is asked again for a while.
+
+Nothing is invented: where the camera gives no picture there is no frame.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import cv2
+
+from streams.capture import Capture
+from streams.frame import Frame
+from streams.protocol import StreamNotOpened
+
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 1.0
+MAX_RETRIES = 10  # in a row; 6.5 seconds in all, longer than a USB camera takes to come back from a reset
+
+_USUAL_FPS = 30.0
+
+
+class Camera:
+    """Frames of an open capture until it is closed, or stays silent for MAX_RETRIES reads in a row.
+
+    `wait` pauses for some seconds between retries; by default `close` cuts the pause short.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        *,
+        name: str,
+        fps: float,
+        clock: Callable[[], float],
+        wait: Callable[[float], object] | None = None,
+        start: int = 0,
+    ) -> None:
+        self._capture = capture
+        self._name = name
+        self._fps = fps
+        self._clock = clock
+        self._wait = capture.wait if wait is None else wait
+        self._cursor = start
+        self._faults: Counter[str] = Counter()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fps(self) -> float:
+        return self._fps
+
+    @property
+    def is_live(self) -> bool:
+        return True
+
+    @property
+    def num_frames(self) -> int | None:
+        return None
+
+    @property
+    def cursor(self) -> int:
+        return self._cursor
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        return dict(self._faults)
+
+    def __iter__(self) -> Iterator[Frame]:
+        num_failed = 0
+        while num_failed <= MAX_RETRIES and not self._capture.is_closed:
+            image_HWC = self._capture.read()
+            grabbed_at_s = self._clock()
+            if self._capture.is_closed:
+                break
+            if image_HWC is None:
+                self._faults["read_error"] += 1
+                self._wait(min(FIRST_RETRY_S * 2**num_failed, LONGEST_RETRY_S))
+                num_failed += 1
+                continue
+            num_failed = 0
+            index = self._cursor
+            self._cursor = index + 1
+            yield Frame(index, grabbed_at_s, image_HWC)
+        self.close()
+
+    def close(self) -> None:
+        self._capture.close()
+
+
+def open_camera(
+    number: int, *, size_HW: tuple[int, int] | None, fps: float | None, clock: Callable[[], float], start: int = 0
+) -> Camera:
+    """Opens camera `number` and takes one picture to be sure; StreamNotOpened otherwise. `fps` is asked of it."""
+    handle = cv2.VideoCapture(number)
+    if fps is not None:
+        handle.set(cv2.CAP_PROP_FPS, fps)
+    if not handle.isOpened() or not handle.read()[0]:
+        handle.release()
+        raise StreamNotOpened(
+            f"--stream camera:{number}: no camera gives pictures there; connect one, close other programs that use it, "
+            "or try another number"
+        )
+    own_fps = handle.get(cv2.CAP_PROP_FPS)
+    return Camera(
+        Capture(handle, size_HW=size_HW),
+        name=f"camera_{number}",
+        fps=own_fps if math.isfinite(own_fps) and own_fps > 0 else fps or _USUAL_FPS,
+        clock=clock,
+        start=start,
+    )

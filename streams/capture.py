@@ -1,0 +1,62 @@
+"""One open OpenCV capture, safe to close from another thread while a read is under way."""
+
+# H height, W width, C channels (RGB)
+
+import threading
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from streams.images import resize_image
+
+
+class Handle(Protocol):
+    """What is used of cv2.VideoCapture."""
+
+    def read(self) -> tuple[bool, np.ndarray | None]: ...
+
+    def release(self) -> None: ...
+
+
+class Capture:
+    """Reads pictures as uint8 RGB, at `size_HW` where given.
+
+    OpenCV may crash when a capture is released during a read, so whoever comes second releases: `close` when no read is
+    under way, else the reader itself.
+    """
+
+    def __init__(self, handle: Handle, *, size_HW: tuple[int, int] | None = None) -> None:
+        self._handle = handle
+        self._size_HW = size_HW
+        self._in_use = threading.Lock()
+        self._closing = threading.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing.is_set()
+
+    def read(self) -> np.ndarray | None:
+        """The next picture as image_HWC; None where none came this time, or the capture is closed."""
+        with self._in_use:
+            is_read, picture = (False, None) if self.is_closed else self._handle.read()
+        self._release_if_closed()  # `close` may have come, and left, during the read
+        if not is_read or picture is None:
+            return None
+        image_HWC = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        return image_HWC if self._size_HW is None else resize_image(image_HWC, self._size_HW)
+
+    def wait(self, seconds: float) -> None:
+        """Pause, cut short by `close`."""
+        self._closing.wait(seconds)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._release_if_closed()
+
+    def _release_if_closed(self) -> None:
+        if self.is_closed and self._in_use.acquire(blocking=False):
+            try:
+                self._handle.release()  # harmless the second time
+            finally:
+                self._in_use.release()
