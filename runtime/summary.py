@@ -1,0 +1,210 @@
+"""The figures a run ends with: events in, the contents of `summary.json` out.
+
+A pure accumulator: no files, no clock. Percentiles are over all samples (eight bytes each), never over buckets.
+"""
+
+import math
+import os
+import platform
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any  # JSON
+
+import numpy as np
+
+from runtime import events
+from runtime.events import Event
+from runtime.json_values import plain
+from runtime.scores import POINTS, Scores
+
+SCHEMA = 1
+EFFECTIVE_OUTCOMES = ("applied", "relaxed")
+MAX_SHIFTS = 1000
+
+
+def describe_environment(device_name: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "device_name": device_name,
+        "cpu_count": os.cpu_count(),
+        "package_version": metadata.version("udaseg-runtime"),
+    }
+
+
+class SummaryBuilder:
+    """Observer that adds up a run; `build` may be called at any time, also for a run that failed early."""
+
+    def __init__(self, environment: Mapping[str, Any]) -> None:
+        self._environment = dict(environment)
+        self._started: events.RunStarted | None = None
+        self._finished: events.RunFinished | None = None
+        self._num_captured = 0
+        self._dropped: Counter[str] = Counter()
+        self._latencies_ms = array("d")
+        self._inferences_ms = array("d")
+        self._shadows_ms = array("d")
+        self._steps_ms = array("d")
+        self._outcomes: Counter[str] = Counter()
+        self._rollbacks = 0
+        self._versions: tuple[int, int] | None = None
+        self._answered_at_s = (math.nan, math.nan)
+        self._num_shifts = 0
+        self._shifts: list[events.ShiftEvent] = []
+        self._faults: Counter[str] = Counter()
+        self._confidence_sum = 0.0
+
+    def observe(self, event: Event) -> None:
+        """Add one event."""
+        match event:
+            case events.Prediction():
+                self._add_prediction(event)
+            case events.FrameCaptured():
+                self._num_captured += 1
+            case events.FrameDropped(reason=reason):
+                self._dropped[reason] += 1
+            case events.ShadowPrediction(duration_s=duration_s):
+                self._shadows_ms.append(duration_s * 1e3)
+            case events.AdaptationStep(outcome=outcome, duration_s=duration_s):
+                self._outcomes[outcome] += 1
+                self._steps_ms.append(duration_s * 1e3)
+            case events.Rollback():
+                self._rollbacks += 1
+            case events.ShiftEvent():
+                self._num_shifts += 1
+                if len(self._shifts) < MAX_SHIFTS:
+                    self._shifts.append(event)
+            case events.Fault(component=component):
+                self._faults[component] += 1
+            case events.RunStarted():
+                self._started = event
+            case events.RunFinished():
+                self._finished = event
+
+    def build(self, scores: Scores | None) -> dict[str, Any]:
+        """The summary as JSON values (unknown figures are None)."""
+        started, finished = self._started, self._finished
+        wall_s = self._wall_s()
+        num_predicted = len(self._latencies_ms)
+        num_dropped = sum(self._dropped.values())
+        owed = self._num_captured - num_predicted - num_dropped
+        summary = {
+            "schema": SCHEMA,
+            "stream": started and started.stream,
+            "method": started and started.method,
+            "model": started and started.model,
+            "device": started and started.device,
+            "seed": started and started.seed,
+            "pace": started and started.pace,
+            "size": started and f"{started.size_HW[0]}x{started.size_HW[1]}",
+            "wall_s": wall_s,
+            "ended": finished and finished.reason,
+            "frames": {
+                "captured": self._num_captured,
+                "predicted": num_predicted,
+                "in_flight": finished.in_flight if finished else owed,
+                "dropped": dict(self._dropped),
+                "stream_faults": dict(finished.stream_faults) if finished else {},
+            },
+            "fps": {
+                "stream": started and started.stream_fps,
+                "end_to_end": num_predicted / wall_s if wall_s > 0 else None,
+            },
+            "latency_ms": {
+                "capture_to_result": percentiles(self._latencies_ms),
+                "inference": percentiles(self._inferences_ms),
+                "frozen_inference": percentiles(self._shadows_ms) if self._shadows_ms else None,
+            },
+            "adaptation": self._adaptation(wall_s),
+            "shifts": [
+                {"frame": s.frame_index, "kind": s.kind, "score": s.score, "true_domain": s.true_domain}
+                for s in self._shifts
+            ],
+            "num_shifts": self._num_shifts,
+            "quality": None if scores is None else quality(scores),
+            "health": {"confidence": self._confidence_sum / num_predicted if num_predicted else None},
+            "faults": dict(self._faults),
+            "memory": {
+                "peak_rss_mb": finished and finished.peak_rss_mb,
+                "peak_device_mb": finished and finished.peak_device_mb,
+                "replay_mb": finished and finished.replay_mb,
+            },
+            "environment": self._environment,
+        }
+        json_values: dict[str, Any] = plain(summary)
+        return json_values
+
+    def _add_prediction(self, event: events.Prediction) -> None:
+        self._latencies_ms.append(event.latency_s * 1e3)
+        self._inferences_ms.append(event.inference_s * 1e3)
+        self._confidence_sum += event.confidence
+        first_version = event.version if self._versions is None else self._versions[0]
+        self._versions = (first_version, event.version)
+        first_s = self._answered_at_s[0]
+        self._answered_at_s = (event.frame.captured_at_s if math.isnan(first_s) else first_s, event.finished_at_s)
+
+    def _wall_s(self) -> float:
+        if self._finished is not None:
+            return self._finished.wall_s
+        return self._answered_at_s[1] - self._answered_at_s[0]
+
+    def _adaptation(self, wall_s: float) -> dict[str, Any]:
+        started, finished = self._started, self._finished
+        step_ms = percentiles(self._steps_ms)
+        del step_ms["max"]
+        return {
+            "steps_applied": self._outcomes["applied"],
+            "steps_refused": sum(n for outcome, n in self._outcomes.items() if outcome not in EFFECTIVE_OUTCOMES),
+            "steps_by_outcome": dict(self._outcomes),
+            "rollbacks": self._rollbacks,
+            "recalls": self._outcomes["recalled"],
+            "step_ms": step_ms,
+            "duty": sum(self._steps_ms) / 1e3 / wall_s if wall_s > 0 else None,
+            "trainable_parameters": started and started.trainable_parameters,
+            "total_parameters": started and started.total_parameters,
+            "first_version": self._versions and self._versions[0],
+            "last_version": self._versions and self._versions[1],
+            "frozen_digest_before": started and started.frozen_digest,
+            "frozen_digest_after": finished and finished.frozen_digest,
+        }
+
+
+def quality(scores: Scores) -> dict[str, Any]:
+    """Scores in points, as `summary.json` keeps them."""
+    return {
+        "classes": [
+            {"name": name, "iou": iou * POINTS, "iou_frozen": frozen * POINTS}
+            for name, iou, frozen in zip(scores.classes, scores.class_iou, scores.class_iou_frozen, strict=True)
+        ],
+        "miou": scores.miou * POINTS,
+        "miou_frozen": scores.miou_frozen * POINTS,
+        "domains": [
+            {
+                "name": visit.name,
+                "visit": visit.visit,
+                "first_frame": visit.first_frame,
+                "frames": visit.frames,
+                "miou": visit.miou * POINTS,
+                "miou_frozen": visit.miou_frozen * POINTS,
+            }
+            for visit in scores.visits
+        ],
+        "hmean": scores.hmean * POINTS,
+        "hmean_frozen": scores.hmean_frozen * POINTS,
+        "worst_drop": scores.worst_drop * POINTS,
+        "negative_window_share": scores.negative_window_share,
+        "recovery_frames": list(scores.recovery_frames),
+    }
+
+
+def percentiles(samples_ms: "array[float]") -> dict[str, float | None]:
+    """p50, p95, p99 and max of all samples, None where there are none."""
+    if not samples_ms:
+        return dict.fromkeys(("p50", "p95", "p99", "max"))
+    # A copy: an array that lends its memory cannot grow while it does.
+    samples = np.array(samples_ms)
+    p50, p95, p99 = np.percentile(samples, (50, 95, 99)).tolist()
+    return {"p50": p50, "p95": p95, "p99": p99, "max": float(samples.max())}
