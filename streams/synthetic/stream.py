@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from streams.frame import Frame
-from streams.synthetic.scene import Scene
+from streams.synthetic.scene import Scene, SceneFrame
 from streams.synthetic.sequences import Sequence
 from streams.synthetic.weather import apply_weather
 
 DEFAULT_SIZE_HW = (256, 512)
 DEFAULT_FPS = 10.0
 _LONGEST_DRIVE = 3000  # frames; samples are taken anywhere along a drive of this length
+_SAMPLES_PER_SCENE = 4
+_FRAMES_BETWEEN_SAMPLES = 40
 
 
 class SyntheticStream:
@@ -95,21 +97,28 @@ class SyntheticStream:
 
 
 def clear_samples(num: int, *, seed: int, size_HW: tuple[int, int] = DEFAULT_SIZE_HW) -> Iterator[Frame]:
-    """`num` labelled frames in clear weather, each of another scene and at another time; index 0 to num - 1.
+    """`num` labelled frames in clear weather, four of each scene and 40 frames apart; index 0 to num - 1.
 
+    To build a scene costs as much as several frames, and 40 frames on the street has other houses and other traffic.
     The first n samples of a seed are the same for every `num`. No scene of theirs ever appears in a `SyntheticStream`.
     `captured_at_s` is 0: samples were never captured.
     """
-    for index in range(num):
-        drawn = np.random.default_rng((seed, index, 23))
+    for first in range(0, num, _SAMPLES_PER_SCENE):
+        drawn = np.random.default_rng((seed, first, 23))
         scene = Scene(seed=2 * int(drawn.integers(0, 2**30)) + 1, size_HW=size_HW, fps=DEFAULT_FPS)
-        shot = scene.render(int(drawn.integers(0, _LONGEST_DRIVE)))
-        yield Frame(
-            index=index,
-            captured_at_s=0.0,
-            image_HWC=shot.image_HWC,
-            label_HW=shot.label_HW,
-            domain="clear",
-            depth_HW=shot.depth_HW,
-            flow_HW2=shot.flow_HW2,
-        )
+        start = int(drawn.integers(0, _LONGEST_DRIVE))
+        for index in range(first, min(first + _SAMPLES_PER_SCENE, num)):
+            shot = scene.render(start + _FRAMES_BETWEEN_SAMPLES * (index - first))
+            yield _clear_frame(index, shot)
+
+
+def _clear_frame(index: int, shot: SceneFrame) -> Frame:
+    return Frame(
+        index=index,
+        captured_at_s=0.0,
+        image_HWC=shot.image_HWC,
+        label_HW=shot.label_HW,
+        domain="clear",
+        depth_HW=shot.depth_HW,
+        flow_HW2=shot.flow_HW2,
+    )
