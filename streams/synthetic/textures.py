@@ -1,0 +1,113 @@
+"""Materials: tileable noise and the surfaces made of it (asphalt, paving, grass, brick, plaster, leaves).
+
+Every function returns fresh uint8 RGB; noise tiles are shared and must not be written to.
+"""
+
+# H height, W width, C channels (RGB)
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from streams.synthetic.randomness import generator
+
+Colour = tuple[float, float, float]
+_TILE = 512
+_NUM_TILES = 6
+
+
+@lru_cache(maxsize=64)
+def noise_tile(variant: int, cell_px: int, octaves: int) -> np.ndarray:
+    """Tileable float32 noise of `_TILE` squared, zero mean, unit deviation; features of `cell_px` and finer."""
+    rng = generator(2, variant, cell_px, octaves)
+    total = np.zeros((_TILE, _TILE), np.float32)
+    for octave in range(octaves):
+        cells = min(_TILE, max(2, (_TILE << octave) // cell_px))
+        grid = np.pad(rng.standard_normal((cells, cells)).astype(np.float32), 2, mode="wrap")
+        scale = _TILE / cells
+        side = round((cells + 4) * scale)
+        margin = round(2 * scale)
+        wide = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+        total += wide[margin : margin + _TILE, margin : margin + _TILE] * np.float32(0.6**octave)
+    total -= total.mean()
+    total /= total.std()
+    total.setflags(write=False)
+    return total
+
+
+def noise(rng: np.random.Generator, size_HW: tuple[int, int], *, cell_px: int, octaves: int = 3) -> np.ndarray:
+    """Noise of any size, cut from a tile at a random place; float32, about zero mean and unit deviation."""
+    height, width = size_HW
+    tile = noise_tile(int(rng.integers(_NUM_TILES)), cell_px, octaves)
+    top, left = (int(v) for v in rng.integers(0, _TILE, 2))
+    rows = np.arange(top, top + height) % _TILE
+    columns = np.arange(left, left + width) % _TILE
+    return tile[np.ix_(rows, columns)]
+
+
+def paint(value_HW: np.ndarray, colour: Colour) -> np.ndarray:
+    """Colour scaled by a brightness map (1 is the colour itself), as uint8."""
+    return np.clip(value_HW[..., None] * np.array(colour, np.float32), 0, 255).astype(np.uint8)
+
+
+def asphalt(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
+    """Grainy dark surface with slow stains."""
+    grain = noise(rng, size_HW, cell_px=3, octaves=1)
+    stains = noise(rng, size_HW, cell_px=128, octaves=3)
+    return paint(1 + 0.07 * grain + 0.05 * stains, colour)
+
+
+def paving(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, slab_px: tuple[int, int]) -> np.ndarray:
+    """Slabs of `slab_px` (rows, columns) with dark joints and a tone of their own, laid in half bond."""
+    height, width = size_HW
+    slab_h, slab_w = slab_px
+    row, column = np.mgrid[0:height, 0:width]
+    line = row // slab_h
+    shifted = column + (line % 2) * (slab_w // 2)
+    tones = (0.07 * rng.standard_normal((97, 89))).astype(np.float32)
+    value = 1 + tones[line % 97, (shifted // slab_w) % 89] + 0.04 * noise(rng, size_HW, cell_px=4, octaves=2)
+    value[(row % slab_h == 0) | (shifted % slab_w == 0)] *= 0.74
+    return paint(value, colour)
+
+
+def grass(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
+    """Short grass: fine blades, dry and lush patches."""
+    blades = noise(rng, size_HW, cell_px=4, octaves=2)
+    patches = noise(rng, size_HW, cell_px=64, octaves=3)
+    picture = paint(1 + 0.13 * blades, colour).astype(np.float32)
+    picture += patches[..., None] * np.array([11, 5, 2], np.float32)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def bricks(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, course_px: int) -> np.ndarray:
+    """Bricks in half bond with light mortar."""
+    height, width = size_HW
+    row, column = np.mgrid[0:height, 0:width]
+    line = row // course_px
+    brick_w = course_px * 5 // 2
+    shifted = column + (line % 2) * (brick_w // 2)
+    tones = (0.10 * rng.standard_normal((97, 89))).astype(np.float32)
+    value = 1 + tones[line % 97, (shifted // brick_w) % 89] + 0.05 * noise(rng, size_HW, cell_px=32, octaves=3)
+    picture = paint(value, colour)
+    mortar = (row % course_px == 0) | (shifted % brick_w == 0)
+    picture[mortar] = (0.6 * picture[mortar] + 0.4 * np.array([190, 184, 172])).astype(np.uint8)
+    return picture
+
+
+def plaster(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
+    """Rendered wall with soft streaks and a dirtier foot."""
+    height, width = size_HW
+    value = 1 + 0.03 * noise(rng, size_HW, cell_px=6, octaves=2) + 0.035 * noise(rng, size_HW, cell_px=128, octaves=3)
+    value *= np.linspace(1.03, 0.90, height, dtype=np.float32)[:, None]
+    return paint(value, colour)
+
+
+def leaves(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
+    """Foliage: clumps lit from above with dark holes between, warmer where it is bright."""
+    clumps = noise(rng, size_HW, cell_px=24, octaves=3)
+    fine = noise(rng, size_HW, cell_px=5, octaves=2)
+    value = np.clip(0.86 + 0.22 * clumps + 0.20 * fine, 0.28, 1.7)
+    picture = paint(value, colour).astype(np.float32)
+    picture[..., 0] += np.clip(value - 0.9, 0, None) * 34
+    return np.clip(picture, 0, 255).astype(np.uint8)
