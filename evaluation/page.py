@@ -22,15 +22,15 @@ h2 { font-size: 17px; margin: 0 0 12px; }
 p { margin: 0 0 10px; }
 .soft { color: var(--soft); font-size: 13.5px; }
 .notice { background: #fff4dc; border: 1px solid #ecc97a; border-radius: 8px; padding: 10px 14px; margin: 16px 0 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(126px, 1fr)); gap: 10px; margin: 20px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 10px; margin: 20px 0; }
 .tile, section { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: 10px 13px; }
-.tile .name { color: var(--soft); font-size: 12.5px; }
-.tile .value { font-size: 25px; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.tile .name { color: var(--soft); font-size: 12px; }
+.tile .value { font-size: 22px; white-space: nowrap; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .tile .note { color: var(--soft); font-size: 12.5px; }
 section { padding: 18px 20px; margin: 0 0 16px; overflow-x: auto; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 16px; align-items: start; }
-.columns > section { min-width: 0; }
+.columns > div { min-width: 0; }
 svg { max-width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: 12.5px; border-bottom: 1px solid var(--line); }
@@ -86,9 +86,10 @@ def section(title: str, *content: str, note: str = "") -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{remark}{inside}\n</section>"
 
 
-def columns(*sections: str) -> str:
-    """Boxes side by side where the window is wide enough."""
-    return f'<div class="columns">{"".join(sections)}</div>' if any(sections) else ""
+def columns(*stacks: Sequence[str]) -> str:
+    """Stacks of boxes, side by side where the window is wide enough; stacks without content leave no gap."""
+    filled = ["".join(stack) for stack in stacks if any(stack)]
+    return f'<div class="columns">{"".join(f"<div>{stack}</div>" for stack in filled)}</div>' if filled else ""
 
 
 def tile(name: str, value: str, note: str = "", *, kind: str = "") -> str:

@@ -62,16 +62,18 @@ def render(run: RunFolder) -> str:
             page.section("Over time", over_time, note=_over_time_note(timeline, is_scored=is_scored)),
             page.section("What the camera saw", *preview_strips(run.previews)),
             page.columns(
-                page.section("Accuracy by class", tables.class_table(run), note=tables.CLASS_NOTE),
-                page.section("Latency", draw_latency_cdf(timeline), tables.latency_table(run, timeline)),
+                [
+                    page.section("Accuracy by class", tables.class_table(run), note=tables.CLASS_NOTE),
+                    page.section("Adaptation", tables.adaptation_table(run, timeline)),
+                ],
+                [
+                    page.section("Latency", draw_latency_cdf(timeline), tables.latency_table(run, timeline)),
+                    page.section("Detected shifts", tables.shift_table(run, timeline)),
+                ],
             ),
             page.columns(
-                page.section("Adaptation", tables.adaptation_table(run, timeline)),
-                page.section("Detected shifts", tables.shift_table(run, timeline)),
-            ),
-            page.columns(
-                page.section("Environment", tables.environment_table(run)),
-                page.section("Configuration", tables.config_block(run)),
+                [page.section("Environment", tables.environment_table(run))],
+                [page.section("Configuration", tables.config_block(run))],
             ),
         ],
     )

@@ -40,7 +40,7 @@ def read_run(path: Path) -> RunFolder:
     """Read a run folder; raises NotARunFolder where neither events nor a summary can be read."""
     if not path.is_dir():
         raise NotARunFolder(f"{path}: no such run folder; give a folder that holds events.jsonl and summary.json")
-    summary = _read_summary(path / "summary.json")
+    summary = read_summary(path)
     if summary is None and not (path / "events.jsonl").is_file():
         raise NotARunFolder(f"{path}: holds neither events.jsonl nor summary.json; give the folder a run wrote")
     events, num_torn = _read_events(path / "events.jsonl")
@@ -71,12 +71,14 @@ def lookup(row: Row | None, path: str) -> Any:
     return value
 
 
-def _read_summary(path: Path) -> Row | None:
+def read_summary(run_dir: Path) -> Row | None:
+    """`summary.json` of a run folder; None where there is none, or one that is not whole."""
+    path = run_dir / "summary.json"
     if not path.is_file():
         return None
     try:
         summary = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except json.JSONDecodeError:  # written by a run that ended while writing: as good as none
+    except json.JSONDecodeError:
         return None
     return summary if isinstance(summary, dict) else None
 

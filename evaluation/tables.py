@@ -15,6 +15,7 @@ from evaluation.timeline import PUBLISHING_OUTCOMES, Timeline, percentiles
 
 DEAD_BELOW = 5.0  # IoU in points under which a class counts as lost, if the frozen model still had twice as much
 MAX_SHIFT_ROWS = 40
+HARMFUL_DROP = 0.5  # points below frozen from which a worst drop is shown as bad
 VISIT_NOTE = (
     "mIoU in points. Where the frozen model shadowed only a part of the frames, both models are scored on that part. "
     "Recovery: frames until the visit reached 95 % of its own plateau."
@@ -51,19 +52,18 @@ def notices(run: RunFolder) -> Iterator[str]:
             "This run has no summary: it is still going or was cut short. The figures below come from its events."
         )
     if run.num_torn:
-        lines = "1 line" if run.num_torn == 1 else f"{run.num_torn} lines"
-        yield page.notice(f"{lines} of events.jsonl could not be read and were left out.")
+        yield page.notice(f"Lines of events.jsonl that could not be read and are left out: {run.num_torn}.")
     if skipped := lookup(run.summary, "frames.stream_faults"):
         counts = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
         yield page.notice(f"The stream held items that could not be used and were passed over: {counts}.")
     if faults := run.rows("fault"):
         kinds = sorted({f"{row.get('component')}: {row.get('detail')}" for row in faults})
-        yield page.notice(f"{len(faults)} faults were survived. " + "; ".join(kinds[:5]))
+        yield page.notice(f"Faults survived: {len(faults)}. " + "; ".join(kinds[:5]))
 
 
 def tiles(run: RunFolder, timeline: Timeline) -> str:
     """Headline figures: accuracy, worst drop, latency, drops, steps, shifts."""
-    found = [*_quality_tiles(run), *_health_tiles(run, timeline)]
+    found = [*_quality_tiles(run, timeline), *_health_tiles(run, timeline)]
     latency = lookup(run.summary, "latency_ms.capture_to_result") or percentiles(timeline.latency.values)
     found.append(
         page.tile("p99 latency", _ms(latency.get("p99")), f"p50 {_ms(latency.get('p50'))}")
@@ -183,9 +183,13 @@ def config_block(run: RunFolder) -> str:
     return page.preformatted(run.config_text) if run.config_text else ""
 
 
-def _quality_tiles(run: RunFolder) -> Iterator[str]:
+def _quality_tiles(run: RunFolder, timeline: Timeline) -> Iterator[str]:
     quality = lookup(run.summary, "quality")
     if quality is None:
+        if not timeline.miou.is_empty:
+            recent, frozen = (curve.only_measured().values for curve in (timeline.miou, timeline.miou_frozen))
+            note = f"frozen {page.decimal(frozen[-1])}" if frozen.size else "so far"
+            yield page.tile("recent mIoU", page.decimal(recent[-1]), note)
         return
     ours, theirs = number(quality.get("hmean")), number(quality.get("hmean_frozen"))
     yield page.tile("hmean mIoU", page.decimal(ours), f"frozen {page.decimal(theirs)}")
@@ -193,7 +197,7 @@ def _quality_tiles(run: RunFolder) -> Iterator[str]:
         gain = page.signed(ours - theirs)
         yield page.tile("gain over frozen", gain, "points over the visits", kind=page.tone(ours - theirs))
         drop = number(quality.get("worst_drop"))
-        kind = page.tone(-drop) if drop > 0 else ""
+        kind = "bad" if drop > HARMFUL_DROP else ""
         note = "points, worst visit" if drop > 0 else "no visit below frozen"
         yield page.tile("worst drop", page.decimal(max(drop, 0.0)), note, kind=kind)
     if math.isfinite(share := number(quality.get("negative_window_share"))):
@@ -201,7 +205,7 @@ def _quality_tiles(run: RunFolder) -> Iterator[str]:
 
 
 def _health_tiles(run: RunFolder, timeline: Timeline) -> Iterator[str]:
-    if lookup(run.summary, "quality") is not None or timeline.confidence.is_empty:
+    if lookup(run.summary, "quality") is not None or not timeline.miou.is_empty or timeline.confidence.is_empty:
         return
     confidence = timeline.confidence.only_measured().values.mean()
     yield page.tile("mean confidence", f"{100 * confidence:.1f} %", "no labels: health only")

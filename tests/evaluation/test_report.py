@@ -220,7 +220,7 @@ def test_torn_last_line_is_survived_and_told(run_dir):
     run = read_run(run_dir)
     assert run.num_torn == 1
     assert len(run.rows("prediction")) == 66
-    assert "1 line of events.jsonl could not be read" in read(run_dir)
+    assert "left out: 1." in read(run_dir)
 
 
 def test_run_without_summary_is_reported_from_its_events(run_dir):
