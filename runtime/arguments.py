@@ -37,11 +37,12 @@ def parse(
     try:
         with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(errors):
             config, unknown = tyro.cli(
-                tyro.conf.OmitArgPrefixes[config_type],  # type: ignore[valid-type]
+                config_type,
                 prog=prog,
                 args=spelled,
-                default=default,
+                default=default if default is not None else tyro.MISSING_NONPROP,
                 return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
@@ -88,7 +89,7 @@ def _unknown(argument: str, options: list[str], prog: str) -> str:
 
 def _one_line(boxed: str, prog: str) -> str:
     """The message inside tyro's box, without frame, title and footer."""
-    lines = []
+    lines: list[str] = []
     for line in boxed.splitlines():
         text = line.strip(BOX + " ")
         if line.strip().startswith(BOX[1]) or not text:

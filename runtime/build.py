@@ -8,7 +8,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from models.adapters import AdapterConfig, attach_adapters
-from models.checkpoint import CheckpointInvalid, Manifest, load_checkpoint, load_into
+from models.checkpoint import Manifest, load_model
 from models.segformer import SegmentationModel
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable, trainable_parameters
-from models.zoo import MODELS, build_model
+from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.learner import Learner
@@ -38,7 +38,8 @@ from runtime.shift.monitor import ShiftMonitor
 from runtime.source import SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
 from streams.frame import Frame
-from streams.pacing import paced
+from streams.limited import Limited
+from streams.pacing import Paced
 from streams.stream import Stream, StreamOptions, open_stream
 
 LIVE_SHADOW_SHARE = 0.2
@@ -51,6 +52,8 @@ class Driver(Protocol):
     """Lockstep or Live: runs the stream to its end, every event through `dispatch`."""
 
     def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None: ...
+
+    def queue_depths(self) -> Mapping[str, Callable[[], float]]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +81,10 @@ def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic)
         raise ConfigError(f"--method {config.adaptation.method}: no such method; {near}")
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
-    state, manifest = load_checkpoint(config.model.checkpoint or _shipped_name(config.model.model))
+    model, manifest = _source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
     stream = _open(config, size_HW, clock)
-    model, report = _adapted_model(config.model, state, manifest)
-    model.to(device)
+    report = _adapt(model.to(device), config.model)
     choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
     replay = fill_replay(
         choice,
@@ -116,12 +118,6 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _shipped_name(model: str) -> str:
-    if model not in MODELS:
-        raise ConfigError(f"--model {model}: no such model; {nearest(model, list(MODELS))}")
-    return f"{model}_synthetic"
-
-
 def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float]) -> Stream:
     options = StreamOptions(
         size_HW=size_HW,
@@ -132,24 +128,23 @@ def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], f
         clock=clock,
     )
     stream = open_stream(config.stream.stream, options)
-    return paced(stream, config.run.pace, max_frames=config.stream.max_frames, clock=clock)
+    if config.stream.max_frames is not None:
+        stream = Limited(stream, max_frames=config.stream.max_frames)
+    return Paced(stream, pace=config.run.pace, clock=clock)
 
 
-def _adapted_model(
-    config: ModelConfig, state: dict[str, torch.Tensor], manifest: Manifest
-) -> tuple[SegmentationModel, TrainableReport]:
-    if config.checkpoint is not None and manifest.model != config.model:
-        raise CheckpointInvalid(
-            f"--checkpoint {config.checkpoint}: holds a {manifest.model}, expected {config.model}; "
-            f"give --model {manifest.model}"
-        )
-    model = build_model(manifest.model, num_classes=manifest.num_classes)
-    load_into(model, state)
+def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
+    """The checkpoint the user named, else the one shipped for the model."""
+    if config.model not in MODELS:
+        raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
+    return load_model(config.checkpoint or f"{config.model}_synthetic", model=config.model)
+
+
+def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:
+    """Attach adapters where the mode wants them and freeze the rest."""
     if "adapters" in config.trainable:
         attach_adapters(model, AdapterConfig(reduction=config.adapter_reduction))
-    report = set_trainable(model, config.trainable)
-    model.eval()
-    return model, report
+    return set_trainable(model, config.trainable)
 
 
 def _warm_up(predictor: Predictor, size_HW: tuple[int, int]) -> None:

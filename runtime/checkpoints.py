@@ -5,15 +5,11 @@ or read-only costs checkpoints, never the run; the failure is an event. Knows no
 look now and then.
 """
 
-import contextlib
-import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from safetensors.torch import save
-
+from models.tensorfile import tensors_digest, write_atomically, write_tensors
 from runtime.events import CheckpointSaved
 from runtime.weights import Version, VersionedWeights
 
@@ -57,41 +53,20 @@ class VersionArchive:
         return CheckpointSaved(version=version.number, error=error, at_s=self._clock())
 
     def _write(self, version: Version) -> None:
-        payload = save({name: tensor.detach().cpu().contiguous() for name, tensor in version.tensors.items()})
-        stem = f"version-{version.number:08d}"
+        """Weights first, manifest last: the manifest is what makes them a checkpoint."""
+        stem = self._folder / f"version-{version.number:08d}"
         manifest = {
             "schema": 1,
             "version": version.number,
             "parent": version.parent,
             "frame": version.frame_index,
-            "sha256": hashlib.sha256(payload).hexdigest(),
-            "tensors": len(version.tensors),
+            "sha256": tensors_digest(version.tensors),
         }
-        write_atomically(self._folder / f"{stem}.safetensors", payload)
-        write_atomically(self._folder / f"{stem}.json", json.dumps(manifest, indent=1).encode())
+        write_tensors(stem.with_suffix(".safetensors"), version.tensors, metadata={"version": str(version.number)})
+        write_atomically(stem.with_suffix(".json"), json.dumps(manifest, indent=1).encode())
 
     def _prune(self) -> None:
         """The manifest goes first: weights without one are no checkpoint."""
         for manifest in sorted(self._folder.glob("version-*.json"))[: -self._keep]:
             manifest.unlink()
             manifest.with_suffix(".safetensors").unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """The file holds all of `payload` or is not there; raises OSError and leaves no temporary file."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from runtime.arguments import print_error
 from runtime.config import ConfigError, nearest
+from streams.protocol import StreamNotOpened, UnknownStream
 
 EXIT_DONE, EXIT_USAGE, EXIT_STREAM, EXIT_MODEL, EXIT_DEVICE, EXIT_DEFECT, EXIT_INTERRUPTED = 0, 2, 3, 4, 5, 70, 130
 DEFAULT_VERB = "run"
@@ -52,15 +53,16 @@ def main(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> int:
 
 def exit_code(error: Exception) -> int:
     """The exit code an exception stands for; anything unforeseen is a defect of ours."""
-    from models.checkpoint import CheckpointInvalid
-    from streams.stream import StreamNotOpened, UnknownStream
+    from models.tensorfile import CheckpointInvalid
+    from runtime.record import RunFolderExists
+    from runtime.web.server import PortBusy
 
     match error:
         case CheckpointInvalid():
             return EXIT_MODEL
         case StreamNotOpened():
             return EXIT_STREAM
-        case ConfigError() | UnknownStream():
+        case ConfigError() | UnknownStream() | RunFolderExists() | PortBusy():
             return EXIT_USAGE
     return EXIT_DEVICE if "CUDA error" in str(error) else EXIT_DEFECT
 

@@ -129,7 +129,7 @@ class ShiftScore:
 
 @dataclass(frozen=True, slots=True)
 class ShiftEvent:
-    """The input distribution changed. `kind`: away (from source), change (between shifted domains), return (to source)."""
+    """The input distribution changed. `kind`: away (from source), change (of shifted domain), return (to source)."""
 
     frame_index: int
     kind: str

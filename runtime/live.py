@@ -10,7 +10,7 @@ learning, is reported, and prediction goes on; an exception in inference ends th
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +58,9 @@ class Inbox:
             items = list(self._items)
             self._items.clear()
             return items
+
+    def depth(self) -> int:
+        return len(self._items)
 
     def close(self) -> None:
         with self._changed:
@@ -117,6 +120,10 @@ class Live:
             worker.join()
         if self._failure is not None:
             raise self._failure
+
+    def queue_depths(self) -> Mapping[str, Callable[[], float]]:
+        """Items waiting in each hand-over, readable from any thread."""
+        return {"frames": lambda: self._slot.depth, "predictions": self._inbox.depth, "events": self._events.qsize}
 
     def _work(self, role: Callable[[], None]) -> None:
         try:

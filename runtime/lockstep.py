@@ -5,7 +5,8 @@ figure.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.events import Event, FrameCaptured
@@ -27,10 +28,15 @@ class Lockstep:
     def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
         """Every event goes through `dispatch`, in the caller's thread."""
         for frame in self._stream:
-            dispatch(FrameCaptured(index=frame.index, at_s=self._clock()))
-            prediction = self._predictor.predict(frame)
+            captured_at_s = self._clock()  # measured for the record; decides nothing
+            dispatch(FrameCaptured(index=frame.index, at_s=captured_at_s))
+            prediction = self._predictor.predict(replace(frame, captured_at_s=captured_at_s))
             dispatch(prediction)
             for event in self._cycle.consider([prediction]):
                 dispatch(event)
             if stop.is_set():
                 break
+
+    def queue_depths(self) -> Mapping[str, Callable[[], float]]:
+        """Nothing waits in lockstep."""
+        return {}

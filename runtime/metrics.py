@@ -304,3 +304,8 @@ class _Maker:
 
 def _child(children: Mapping[str, TotalCounter], value: str) -> TotalCounter:
     return children.get(value, children[OTHER])
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of its own for one run; the library's global one would not survive a second run in one process."""
+    return CollectorRegistry()

@@ -157,3 +157,11 @@ class RunRecord:
     def _write_moment(self, moment: VisitMoment) -> None:
         for name, data in pictures(moment):
             (self.path / "previews" / name).write_bytes(data)
+
+
+def refuse_existing(run_dir: Path) -> None:
+    """RunFolderExists when there is something at `run_dir` already; asked before anything slow is built."""
+    if run_dir.exists():
+        raise RunFolderExists(
+            f"--run-dir {run_dir}: exists already; expected a folder that does not, give another name or remove it"
+        )

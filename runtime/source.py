@@ -14,34 +14,34 @@ import torch
 from models.checkpoint import Manifest
 from replay.buffer import ReplayBuffer
 from runtime.config import ConfigError, ReplayConfig
-from streams.datasets.samples import open_samples
+from streams.datasets.samples import LabelledSamples
+from streams.datasets.splits import open_split
 from streams.synthetic.stream import clear_samples
 
+SYNTHETIC = "synthetic"
 REPLAY_SEED_OFFSET = 7919  # keeps the replay's generator apart from the learner's under one --seed
 
 
 @dataclass(frozen=True, slots=True)
 class SourceChoice:
-    """A labelled data set: "synthetic", or a layout with split and folder."""
+    """A labelled data set in the user's words: "synthetic", or LAYOUT or LAYOUT:SPLIT with its folder."""
 
-    layout: str
-    split: str
+    words: str
     data: Path | None
 
     @classmethod
     def of(cls, manifest: Manifest, config: ReplayConfig, *, data: Path | None) -> "SourceChoice":
-        """What the user named, else what the checkpoint was trained on. Raises ConfigError when its folder is unknown."""
-        if config.source is not None:
-            layout, _, split = config.source.partition(":")
-        else:
-            layout, split = manifest.source.dataset, manifest.source.split
+        """What the user named, else what the checkpoint was trained on; ConfigError when its folder is unknown."""
+        words = config.source or f"{manifest.source.dataset}:{manifest.source.split}"
+        if words.partition(":")[0] == SYNTHETIC:
+            return cls(SYNTHETIC, None)
         folder = config.source_data or data
-        if layout != "synthetic" and folder is None:
+        if folder is None:
             raise ConfigError(
-                f"--source-data: not given, but the checkpoint's source samples are {layout} {split}; "
-                "give the folder, or --source synthetic, or --method frozen"
+                f"--source-data: not given, but the source samples to replay are {words}; "
+                "give their folder, or --source synthetic"
             )
-        return cls(layout, split, None if layout == "synthetic" else folder)
+        return cls(words, folder)
 
 
 def fill_replay(
@@ -59,13 +59,12 @@ def fill_replay(
 def _samples(
     choice: SourceChoice, size_HW: tuple[int, int], *, num_samples: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    if choice.layout == "synthetic":
+    if choice.words == SYNTHETIC:
         for frame in clear_samples(num_samples, seed=seed, size_HW=size_HW):
             assert frame.label_HW is not None
             yield frame.image_HWC, frame.label_HW
         return
-    assert choice.data is not None
-    samples = open_samples(choice.layout, choice.split, choice.data, size_HW=size_HW)
-    order = np.random.default_rng(seed).permutation(len(samples))[:num_samples]
-    for index in order:
+    split = open_split(choice.words, choice.data, option="--source", is_source=True)
+    samples = LabelledSamples(split, size_HW=size_HW)
+    for index in np.random.default_rng(seed).permutation(len(samples))[:num_samples]:
         yield samples[int(index)]

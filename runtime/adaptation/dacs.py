@@ -6,12 +6,12 @@ classes pasted, colour jitter and blur on the mixed image, cross-entropy average
 on the clean source.
 """
 
-# B batch, H height, W width, C channels, K classes
+# B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
 
 import torch
 from torch import Tensor, nn
 
-from models.losses import cross_entropy, weighted_cross_entropy
+from models.losses import cross_entropy, shrink_labels, weighted_cross_entropy
 from models.preprocess import normalise
 from replay.augment import strong_augmentation
 from replay.buffer import ReplayBuffer
@@ -40,8 +40,10 @@ class DacsSelfTraining:
         mixed_BHWC = strong_augmentation(mixed.images_BHWC, generator=self._generator)
         images_BHWC = torch.cat([source.images_BHWC, mixed_BHWC]).to(self._device)
         logits_BKHW = student(normalise(images_BHWC))
-        on_source = cross_entropy(logits_BKHW[:1], source.labels_BHW.to(self._device))
-        on_mixed = weighted_cross_entropy(
-            logits_BKHW[1:], mixed.labels_BHW.to(self._device), mixed.weights_BHW.to(self._device)
+        size_HW = logits_BKHW.shape[-2:]
+        source_BHW, labels_BHW, weights_BHW = (
+            shrink_labels(map_BHW, size_HW).to(self._device)
+            for map_BHW in (source.labels_BHW, mixed.labels_BHW, mixed.weights_BHW)
         )
-        return on_source + on_mixed
+        on_source = cross_entropy(logits_BKHW[:1], source_BHW)
+        return on_source + weighted_cross_entropy(logits_BKHW[1:], labels_BHW, weights_BHW)

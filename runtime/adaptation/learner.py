@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors
 from runtime.adaptation.method import Method, Target
 from runtime.events import AdaptationStep, Rollback
@@ -27,7 +28,7 @@ class Learner:
 
     def __init__(
         self,
-        student: nn.Module,
+        student: SegmentationModel,
         method: Method,
         weights: VersionedWeights,
         *,
@@ -89,7 +90,7 @@ class Learner:
         if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):
             return "nonfinite", f"loss is {loss_value}"
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM))
         if norm != norm or norm == float("inf"):

@@ -4,12 +4,12 @@ Each step learns from one labelled source sample styled like the target frame (`
 which keeps what the model knows of the source. No pseudo-labels, so nothing can be confirmed by its own mistakes.
 """
 
-# B batch, H height, W width, C channels, K classes
+# B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
 
 import torch
 from torch import Tensor, nn
 
-from models.losses import cross_entropy
+from models.losses import cross_entropy, shrink_labels
 from models.preprocess import normalise
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.method import Target
@@ -32,4 +32,5 @@ class StyledReplay:
         target_HWC = torch.as_tensor(target.image_HWC).to(self._device)
         styled_BHWC = style_like(images_BHWC[: self._num_styled], target_HWC)
         batch_BHWC = torch.cat([styled_BHWC, images_BHWC[self._num_styled :]])
-        return cross_entropy(student(normalise(batch_BHWC)), labels_BHW)
+        logits_BKHW = student(normalise(batch_BHWC))
+        return cross_entropy(logits_BKHW, shrink_labels(labels_BHW, logits_BKHW.shape[-2:]))

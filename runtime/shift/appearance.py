@@ -39,4 +39,5 @@ def _band(plane: np.ndarray, band: int) -> np.ndarray:
 def _halved(plane_HW: np.ndarray) -> np.ndarray:
     height, width = plane_HW.shape[0] // 2 * 2, plane_HW.shape[1] // 2 * 2
     even = plane_HW[:height, :width]
-    return 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
+    quarter: np.ndarray = 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
+    return quarter

@@ -56,7 +56,7 @@ def _fit(features_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale_F = features_NF.std(0) + 1e-6
     centred_NF = (features_NF - mean_F) / scale_F
     covariance_FF = centred_NF.T @ centred_NF / num
-    # Shrink towards the identity (features are scaled): intensity = noise of the estimate / its distance from the target.
+    # Shrink towards the identity (features are scaled): intensity = noise of the estimate / distance from it.
     noise = sum(float(((np.outer(row, row) - covariance_FF) ** 2).sum()) for row in centred_NF) / num**2
     spread = float(((covariance_FF - np.eye(dims)) ** 2).sum())
     intensity = min(1.0, noise / spread) if spread > 0 else 1.0

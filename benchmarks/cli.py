@@ -1,0 +1,113 @@
+"""`udaseg-runtime`, assembled: the one place that may see every package hands the verbs to the front door.
+
+`runtime` runs, `evaluation` scores and reports, `benchmarks` measures; none of them imports upwards, so they meet
+here. Heavy imports happen inside the verbs, so that help and errors come at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.arguments import parse
+from runtime.cli import EXIT_DONE, Verb, usage
+from runtime.cli import main as run_verb
+from runtime.config import ConfigError, RuntimeConfig, load_toml, nearest
+
+
+def main() -> None:
+    """Console entry point: exits with the code of the verb."""
+    sys.exit(run_verb(sys.argv[1:], VERBS))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Predict and adapt; page and metrics up while it runs."""
+    config = parse(RuntimeConfig, arguments, prog="udaseg-runtime", load=load_toml)
+    from evaluation.online import OnlineScore
+    from evaluation.report import write_report
+    from runtime.session import run_session
+
+    run_session(config, make_scorer=OnlineScore, finish=lambda run_dir: print(f"report {write_report(run_dir)}"))
+    return EXIT_DONE
+
+
+def pretrain(arguments: Sequence[str]) -> int:
+    """Train a source model."""
+    from runtime.pretraining.config import PretrainConfig
+
+    config = parse(PretrainConfig, arguments, prog="udaseg-runtime pretrain")
+    from runtime.pretrain import pretrain as train
+
+    train(config)
+    return EXIT_DONE
+
+
+def streams(_: Sequence[str]) -> int:
+    """List the streams."""
+    from streams.stream import describe_streams
+
+    print("\n".join(describe_streams()))
+    return EXIT_DONE
+
+
+def models(_: Sequence[str]) -> int:
+    """List architectures and shipped checkpoints."""
+    from models.checkpoint import load_checkpoint, shipped_checkpoints
+    from models.zoo import MODELS
+
+    print("\n".join(MODELS))
+    for name in shipped_checkpoints():
+        manifest = load_checkpoint(name)[1]
+        score = manifest.metrics.get("miou")
+        known = f", {score:.1f} mIoU there on unseen frames" if isinstance(score, float) else ""
+        print(f"{name}: {manifest.model} trained on {manifest.source.dataset} {manifest.source.split}{known}")
+    return EXIT_DONE
+
+
+def methods(_: Sequence[str]) -> int:
+    """List the adaptation methods."""
+    from runtime.adaptation.methods import METHODS
+
+    for name, entry in METHODS.items():
+        print(f"{name:<8} {entry.summary}")
+    return EXIT_DONE
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Rebuild the report of a run folder."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise ConfigError("report: expected one run folder; for example udaseg-runtime report runs/NAME")
+    from evaluation.report import main as rebuild
+
+    return rebuild(Path(arguments[0]))
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Run a benchmark by name, or list them."""
+    from benchmarks.suite import BENCHMARKS
+
+    if not arguments:
+        for name, entry in BENCHMARKS.items():
+            print(f"{name:<12} {entry.summary}")
+        return EXIT_DONE
+    name, *rest = arguments
+    if name not in BENCHMARKS:
+        raise ConfigError(f"bench {name}: no such benchmark; {nearest(name, list(BENCHMARKS))}")
+    return BENCHMARKS[name].function(rest)
+
+
+def help_text(_: Sequence[str]) -> int:
+    """List the verbs."""
+    print(usage(VERBS))
+    return EXIT_DONE
+
+
+VERBS: dict[str, Verb] = {
+    "run": Verb("predict and adapt (the default verb)", run),
+    "streams": Verb("the streams there are", streams),
+    "models": Verb("the models and shipped checkpoints there are", models),
+    "methods": Verb("the adaptation methods there are", methods),
+    "pretrain": Verb("train a source model and write its checkpoint", pretrain),
+    "report": Verb("rebuild report.html from a run folder", report),
+    "bench": Verb("run a benchmark", bench),
+    "help": Verb("this list", help_text),
+}
