@@ -74,9 +74,7 @@ def colorize(label_HW: np.ndarray, colors_K3: np.ndarray) -> np.ndarray:
     return np.asarray(table[label_HW])
 
 
-def overlay(
-    image_HWC: np.ndarray, label_HW: np.ndarray, colors_K3: np.ndarray, *, opacity: float = 0.5
-) -> np.ndarray:
+def overlay(image_HWC: np.ndarray, label_HW: np.ndarray, colors_K3: np.ndarray, *, opacity: float = 0.5) -> np.ndarray:
     """The image with label colours laid over it; ids outside the palette leave the image as it is."""
     blended = cv2.addWeighted(image_HWC, 1.0 - opacity, colorize(label_HW, colors_K3), opacity, 0.0)
     return np.where((label_HW < len(colors_K3))[..., None], blended, image_HWC)
