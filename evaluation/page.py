@@ -26,7 +26,8 @@ p { margin: 0 0 10px; }
 .tile, section { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: 10px 13px; }
 .tile .name { color: var(--soft); font-size: 12px; }
-.tile .value { font-size: 22px; white-space: nowrap; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.tile .value { font-size: 22px; font-weight: 650; line-height: 1.25; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
 .tile .note { color: var(--soft); font-size: 12.5px; }
 section { padding: 18px 20px; margin: 0 0 16px; overflow-x: auto; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 16px; align-items: start; }
