@@ -1,6 +1,6 @@
 """Cheap readings of label maps for those who watch: which classes fill the picture, how far two answers agree.
 
-Both look at every n-th row and column only, about `SAMPLES` pixels: within half a point of the truth, in a tenth of a
+Both look at every n-th row and column only, about `SAMPLES` pixels: within a point of the truth, in a tenth of a
 millisecond at any frame size. Scores are made elsewhere, from all pixels.
 """
 

@@ -35,7 +35,7 @@ function showNumbers(s) {
   setText("p50", shown(s.latency_ms.p50, 0));
   setText("version", s.model_version);
   const a = s.adaptation;
-  const extra = (a.rollbacks ? `, ${a.rollbacks} rollbacks` : "") + (a.governor_level ? `, governor ${a.governor_level}` : "");
+  const extra = (a.rollbacks ? `, ${a.rollbacks} rolled back` : "") + (a.governor_level ? `, governor ${a.governor_level}` : "");
   setText("steps", `${a.steps.applied || 0} steps${extra}`);
   setText("shift", shown(s.shift.score, 2));
   byId("shift").className = s.shift.is_shifted ? "alarm" : "";
@@ -47,7 +47,7 @@ function showNumbers(s) {
   faults.hidden = s.faults.count === 0;
   if (s.faults.count) {
     const newest = s.faults.recent[s.faults.recent.length - 1];
-    faults.textContent = `${s.faults.count} fault(s) survived; newest: ${newest.component}: ${newest.detail}`;
+    faults.textContent = `faults survived: ${s.faults.count}; newest: ${newest.component}: ${newest.detail}`;
   }
   showVisits(scores);
   showClasses(s.classes, scores !== null);
@@ -77,17 +77,25 @@ function row(kind, cells) {
   return line;
 }
 
+// A class is lost where the adapted model hardly finds what the frozen one still does; the mean hides that.
+function isLost(c) { return c.iou !== null && c.iou_frozen !== null && c.iou < 5 && c.iou_frozen >= 10; }
+
 function showClasses(classes, hasScores) {
+  byId("classes_title").textContent = hasScores ? "classes: IoU frozen, adapted, share of picture" : "classes: share of picture";
   byId("classes").replaceChildren(...classes.map((c) => {
     const line = document.createElement("div");
-    line.className = c.share > 0 || c.iou !== null ? "class" : "class absent";
+    line.className = ["class", hasScores ? "" : "plain", isLost(c) ? "lost" : "", c.share > 0 || c.iou > 0 ? "" : "absent"].join(" ");
     const swatch = element("svg", { class: "swatch", viewBox: "0 0 1 1" });
     swatch.append(element("rect", { width: 1, height: 1, fill: c.color }));
-    const name = document.createElement("span"), value = document.createElement("span");
-    name.textContent = c.name.replace(/_/g, " ");
-    const share = (100 * c.share).toFixed(1) + " %";
-    value.textContent = hasScores && c.iou !== null ? `IoU ${shown(c.iou_frozen, 0)} > ${shown(c.iou, 0)}   ${share}` : share;
-    line.append(swatch, name, value);
+    const cells = [["name", c.name.replace(/_/g, " ")]];
+    if (hasScores) cells.push(["frozen", shown(c.iou_frozen)], ["adapted", shown(c.iou)]);
+    cells.push(["share", (100 * c.share).toFixed(1) + " %"]);
+    line.append(swatch, ...cells.map(([kind, text]) => {
+      const cell = document.createElement("span");
+      cell.className = kind;
+      cell.textContent = text;
+      return cell;
+    }));
     return line;
   }));
 }
