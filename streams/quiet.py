@@ -15,4 +15,6 @@ def silence_decoders() -> None:
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _AV_LOG_QUIET)
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.utils.logging.setLogLevel(_SILENT)
+        # OpenCV 5 moved the function.
+        set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+        set_log_level(_SILENT)
