@@ -1,0 +1,141 @@
+import io
+import threading
+
+from rich.console import Console
+
+from runtime import events
+from runtime.panel import LivePanel, PlainPanel, SilentPanel, open_panel, render_summary
+from runtime.panel_view import render_panel
+from runtime.status import Status
+from runtime.summary import SummaryBuilder
+from tests.fakes import (
+    ManualClock,
+    make_frame,
+    make_prediction,
+    make_run_finished,
+    make_run_started,
+    make_scores,
+    make_shadow,
+    make_step,
+)
+
+URL = "http://127.0.0.1:9464/"
+
+
+def make_console(*, terminal=False, width=120):
+    return Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+
+
+def text_of(console):
+    return console.file.getvalue()
+
+
+def story():
+    frame = make_frame(9, domain="rain_25mm")
+    prediction = make_prediction(frame, version=4)
+    return [
+        make_run_started(),
+        events.FrameCaptured(8, 100.0),
+        events.FrameDropped(8, "stale", 100.0),
+        events.FrameCaptured(9, 100.0),
+        *[prediction] * 5,
+        make_shadow(prediction),
+        make_step(9),
+        events.ShiftScore(9, 1.31, True, 100.0),
+        events.ShiftEvent(9, "away", 1.31, "rain_25mm", 100.0),
+        events.GovernorChanged(1, "late", 100.0),
+    ]
+
+
+def status_after(story, **options):
+    status = Status(**options)
+    for event in story:
+        status.observe(event)
+    return status
+
+
+def test_panel_shows_what_a_user_looks_for():
+    console = make_console()
+    console.print(render_panel(status_after(story(), scores=make_scores).snapshot(), url=URL))
+    text = text_of(console)
+    wanted = [URL, "rain_sequence", "rain_25mm", "frame 10 of 825", "adapted 30.0", "frozen 26.0", "+4.0", "p99 30 ms"]
+    wanted += ["1 dropped (1 stale)", "1 steps", "version 4", "1.31", "away at frame 9", "governor level 1"]
+    for piece in wanted:
+        assert piece in text, piece
+
+
+def test_panel_of_an_unlabelled_stream_shows_health():
+    console = make_console()
+    console.print(render_panel(status_after(story()).snapshot(), url=None))
+    assert "confidence 0.75   entropy 0.50 nats   agreement with frozen 50 %" in text_of(console)
+
+
+def test_plain_lines_come_every_five_seconds_and_at_shifts():
+    clock = ManualClock()
+    console = make_console(width=40)
+    status = Status(scores=make_scores, clock=clock)
+    panel = PlainPanel(status, console=console, url=URL, clock=clock)
+    begin = [make_run_started(), make_prediction(make_frame(0))]
+    for event in begin:
+        status.observe(event)
+        panel.observe(event)
+    assert len(text_of(console).splitlines()) == 1
+    assert URL in text_of(console)
+    clock.advance(5.0)
+    for event in (make_prediction(make_frame(1)), make_prediction(make_frame(2))):
+        status.observe(event)
+        panel.observe(event)
+    assert len(text_of(console).splitlines()) == 2
+    panel.observe(events.ShiftEvent(3, "away", 1.5, None, 100.0))
+    panel.observe(events.Rollback(4, 2, "nonfinite", 100.0))
+    panel.observe(events.Fault("learner", "out of [memory]", 100.0))
+    assert text_of(console).splitlines()[2:] == [
+        "shift: away at frame 3 (score 1.50)",
+        "rollback to version 2 at frame 4: nonfinite",
+        "fault: learner: out of [memory]",
+    ]
+
+
+def test_the_fitting_panel_is_opened():
+    status = Status()
+    assert isinstance(open_panel(status, console=make_console(), url=None, is_quiet=False), PlainPanel)
+    assert isinstance(open_panel(status, console=make_console(terminal=True), url=None, is_quiet=False), LivePanel)
+    silent = open_panel(status, console=make_console(terminal=True), url=None, is_quiet=True)
+    assert isinstance(silent, SilentPanel)
+
+
+def test_live_panel_gives_the_terminal_back():
+    before = {thread for thread in threading.enumerate()}
+    console = make_console(terminal=True)
+    status = status_after(story())
+    panel = LivePanel(status, console=console, url=URL)
+    for event in (*story(), make_run_finished()):
+        panel.observe(event)
+    panel.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+    assert set(threading.enumerate()) == before
+    text = text_of(console)
+    assert "shift: away at frame 9" in text
+    assert text.count("\x1b[?25h") == text.count("\x1b[?25l") == 1  # cursor shown as often as hidden
+
+
+def test_summary_table_by_visit():
+    console = make_console()
+    builder = SummaryBuilder({})
+    for event in (*story(), make_run_finished(stream_faults={"decode_error": 2})):
+        builder.observe(event)
+    render_summary(builder.build(make_scores()), console, run_dir=None)
+    lines = [line.split() for line in text_of(console).splitlines()]
+    assert ["clear", "75", "50.5", "50.0", "-0.5"] in lines
+    assert ["rain_25mm", "75", "26.0", "30.0", "+4.0"] in lines
+    assert ["harmonic", "mean", "34.3", "37.5", "+3.2"] in lines
+    assert "unusable: 2 decode_error" in text_of(console)
+    assert "dropped: 1 stale" in text_of(console)
+
+
+def test_summary_of_nothing_can_be_shown(tmp_path):
+    console = make_console()
+    render_summary(SummaryBuilder({}).build(None), console, run_dir=tmp_path)
+    assert "no labels in this stream" in text_of(console)
+    assert tmp_path.name in text_of(console)

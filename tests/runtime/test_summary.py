@@ -1,0 +1,120 @@
+import json
+
+import pytest
+
+from runtime import events
+from runtime.json_values import plain, to_json
+from runtime.summary import SummaryBuilder, describe_environment
+from tests.fakes import (
+    make_frame,
+    make_prediction,
+    make_run_finished,
+    make_run_started,
+    make_scores,
+    make_shadow,
+    make_step,
+)
+
+KEYS = {
+    "": "schema stream method model device seed pace size wall_s frames fps latency_ms adaptation shifts quality "
+    "memory environment",
+    "frames": "captured predicted in_flight dropped",
+    "fps": "stream end_to_end",
+    "latency_ms": "capture_to_result inference frozen_inference",
+    "adaptation": "steps_applied steps_refused rollbacks recalls step_ms duty trainable_parameters total_parameters "
+    "first_version last_version frozen_digest_before frozen_digest_after",
+    "quality": "classes miou miou_frozen domains hmean hmean_frozen worst_drop negative_window_share recovery_frames",
+    "memory": "peak_rss_mb peak_device_mb replay_mb",
+    "environment": "python torch device_name cpu_count package_version",
+}
+
+
+def played():
+    builder = SummaryBuilder(
+        {"python": "3", "torch": "2", "device_name": "cpu", "cpu_count": 2, "package_version": "1"}
+    )
+    builder.observe(make_run_started())
+    for index in range(100):
+        prediction = make_prediction(
+            make_frame(index, at_s=index / 10), version=index // 2, inference_s=(index + 1) / 1e3
+        )
+        builder.observe(events.FrameCaptured(index, index / 10))
+        builder.observe(prediction)
+        builder.observe(make_shadow(prediction))
+    builder.observe(events.FrameCaptured(100, 10.0))
+    builder.observe(events.FrameDropped(100, "stale", 10.0))
+    for outcome in ("applied", "applied", "applied", "refused_guard", "nonfinite", "relaxed"):
+        builder.observe(make_step(outcome=outcome))
+    builder.observe(events.Rollback(50, 3, "nonfinite", 5.0))
+    builder.observe(events.ShiftEvent(60, "away", 1.25, "rain_25mm", 6.0))
+    builder.observe(events.Fault("learner", "out of memory", 6.0))
+    return builder
+
+
+def test_summary_has_the_documented_keys_and_is_strict_json():
+    builder = played()
+    builder.observe(make_run_finished())
+    summary = json.loads(to_json(builder.build(make_scores())))
+    for section, keys in KEYS.items():
+        found = summary if section == "" else summary[section]
+        assert set(keys.split()) <= set(found), section
+    assert summary["schema"] == 1 and summary["size"] == "32x64"
+    assert summary["frames"]["dropped"] == {"stale": 1}
+    assert summary["frames"]["captured"] == summary["frames"]["predicted"] + 1
+    assert summary["fps"] == {"stream": 10.0, "end_to_end": 10.0}
+    assert summary["shifts"] == [{"frame": 60, "kind": "away", "score": 1.25, "true_domain": "rain_25mm"}]
+    assert summary["memory"]["replay_mb"] == 48.0
+
+
+def test_percentiles_are_over_all_samples():
+    summary = played().build(None)
+    inference = summary["latency_ms"]["inference"]
+    # 1..100 ms, linear interpolation between ranks (Hyndman and Fan 1996, type 7).
+    assert inference == pytest.approx({"p50": 50.5, "p95": 95.05, "p99": 99.01, "max": 100.0})
+    assert summary["latency_ms"]["frozen_inference"]["p50"] == pytest.approx(15.0)
+
+
+def test_adaptation_counts_by_outcome_and_duty():
+    builder = played()
+    builder.observe(make_run_finished(wall_s=10.0))
+    adaptation = builder.build(None)["adaptation"]
+    assert (adaptation["steps_applied"], adaptation["steps_refused"], adaptation["rollbacks"]) == (3, 2, 1)
+    assert adaptation["duty"] == pytest.approx(6 * 0.04 / 10.0)
+    assert (adaptation["first_version"], adaptation["last_version"]) == (0, 49)
+    assert set(adaptation["step_ms"]) == {"p50", "p95", "p99"}
+
+
+def test_quality_is_in_points_and_null_without_labels():
+    summary = played().build(make_scores())
+    quality = summary["quality"]
+    assert quality["hmean"] == pytest.approx(37.5)
+    assert quality["domains"][0] == pytest.approx(
+        {"name": "clear", "visit": 0, "first_frame": 0, "frames": 75, "miou": 50.0, "miou_frozen": 50.5}
+    )
+    assert quality["classes"][2] == {"name": "building", "iou": None, "iou_frozen": None}
+    assert quality["recovery_frames"] == [12, None]
+    assert played().build(None)["quality"] is None
+
+
+def test_a_run_that_never_began_has_a_summary_too():
+    summary = SummaryBuilder({}).build(None)
+    assert summary["latency_ms"]["capture_to_result"] == {"p50": None, "p95": None, "p99": None, "max": None}
+    assert summary["latency_ms"]["frozen_inference"] is None
+    assert summary["wall_s"] is None and summary["fps"]["end_to_end"] is None
+    assert summary["adaptation"]["first_version"] is None
+
+
+def test_frames_still_owed_count_as_in_flight_when_the_end_was_not_seen():
+    builder = SummaryBuilder({})
+    builder.observe(make_run_started())
+    builder.observe(events.FrameCaptured(0, 0.0))
+    assert builder.build(None)["frames"]["in_flight"] == 1
+
+
+def test_environment_names_what_was_used():
+    assert set(KEYS["environment"].split()) == set(describe_environment("cpu"))
+
+
+def test_json_refuses_arrays():
+    with pytest.raises(TypeError, match="no JSON for ndarray"):
+        plain({"labels": make_frame().label_HW})
