@@ -52,7 +52,7 @@ class Pose:
     def turn(self, vectors_N3: np.ndarray) -> np.ndarray:
         """World directions (..., 3) in camera axes."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        return vectors_N3 @ np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])
+        return np.asarray(vectors_N3 @ np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]]))
 
 
 class Path:

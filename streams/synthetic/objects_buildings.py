@@ -11,7 +11,7 @@ import numpy as np
 from streams.synthetic.classes import BUILDING, NONE
 from streams.synthetic.randomness import generator
 from streams.synthetic.sprites import Sprite, solid_sprite
-from streams.synthetic.textures import Colour, bricks, noise, paint, plaster
+from streams.synthetic.textures import Colour, bricks, lit, noise, paint, plaster, vary
 
 WIDTHS_M = (8.0, 12.0, 16.0, 24.0)
 DEPTH_M = 10.0
@@ -42,12 +42,12 @@ class House:
 
 
 def house(seed: int, index: int) -> House:
-    """House `index` of the street `seed`; its width is `WIDTHS_M[index % 4]`. The second half of them are low and tiled."""
+    """House `index` of the street `seed`, `WIDTHS_M[index % 4]` wide; those of the second half are low and tiled."""
     rng = generator(seed, 40, index)
     width = WIDTHS_M[index % len(WIDTHS_M)]
     is_low = index >= NUM_HOUSES // 2
     storeys = int(rng.integers(1, 3)) if is_low else int(rng.integers(3, 7))
-    colour = _spread(rng, _WALLS[int(rng.integers(len(_WALLS)))])
+    colour = vary(rng, _WALLS[int(rng.integers(len(_WALLS)))], hue=14)
     is_brick = bool(rng.random() < 0.35)
     has_shop = not is_low and bool(rng.random() < 0.6)
     height = storeys * _STOREY_M + 0.7
@@ -115,7 +115,7 @@ def _window(rng: np.random.Generator, size_HW: tuple[int, int], frame: Colour) -
         pane[:, :edge] = pane[:, :edge] * 0.45 + 96
     if rng.random() < 0.25:
         pane[: round(height * float(rng.uniform(0.3, 0.7)))] = (178, 172, 158)
-    picture = np.clip(pane, 0, 255).astype(np.uint8)
+    picture: np.ndarray = np.clip(pane, 0, 255).astype(np.uint8)
     cv2.rectangle(picture, (0, 0), (width - 1, height - 1), frame, 3)
     cv2.line(picture, (width // 2, 0), (width // 2, height), frame, 2)
     cv2.line(picture, (0, height // 3), (width, height // 3), frame, 1)
@@ -130,11 +130,11 @@ def _shop(picture: np.ndarray, rng: np.random.Generator, top: int) -> None:
     while edge < width - 40:
         span = int(rng.integers(50, 90))
         right = min(width - 8, edge + span)
-        lit = float(rng.uniform(0.5, 1.1))
+        light = float(rng.uniform(0.5, 1.1))
         is_door = rng.random() < 0.3
-        glass = tuple(lit * c for c in ((92, 80, 62) if rng.random() < 0.4 else (70, 84, 96)))
+        glass = lit((92, 80, 62) if rng.random() < 0.4 else (70, 84, 96), light)
         cv2.rectangle(picture, (edge, top + 28), (right - 6, height if is_door else height - 12), glass, -1)
-        cv2.line(picture, (edge + 6, height - 16), (right - 14, top + 32), tuple(1.35 * c for c in glass), 3)
+        cv2.line(picture, (edge + 6, height - 16), (right - 14, top + 32), lit(glass, 1.35), 3)
         if is_door:
             cv2.rectangle(picture, (edge, top + 28), (right - 6, height), (34, 32, 30), 3)
         edge = right
@@ -189,9 +189,3 @@ def _tiles(rng: np.random.Generator, width: float, roof_m: float) -> Sprite:
     value[np.arange(size[0]) % 8 < 2] *= 0.72
     picture = paint(value, _ROOFS[int(rng.integers(len(_ROOFS)))])
     return solid_sprite(picture, BUILDING, width_m=width, height_m=length)
-
-
-def _spread(rng: np.random.Generator, colour: Colour) -> Colour:
-    gain, hue = float(rng.uniform(0.78, 1.15)), rng.uniform(-14, 14, 3)
-    red, green, blue = (float(np.clip(gain * c + h, 0, 255)) for c, h in zip(colour, hue, strict=True))
-    return (red, green, blue)

@@ -10,7 +10,7 @@ import numpy as np
 from streams.synthetic.classes import BICYCLE, MOTORCYCLE, PERSON, RIDER
 from streams.synthetic.randomness import generator
 from streams.synthetic.sprites import Canvas, Sprite
-from streams.synthetic.textures import Colour
+from streams.synthetic.textures import Colour, lit
 
 NUM_VARIANTS = 40
 NUM_PHASES = 6
@@ -18,7 +18,8 @@ _PX_PER_M = 56.0
 _SKIN: tuple[Colour, ...] = ((226, 180, 150), (198, 144, 110), (140, 96, 70), (96, 64, 48))
 _HAIR: tuple[Colour, ...] = ((40, 30, 24), (90, 60, 36), (190, 160, 100), (24, 24, 26), (150, 150, 150))
 _TOPS: tuple[Colour, ...] = (
-    (190, 40, 46), (40, 70, 150), (230, 226, 216), (36, 38, 44), (210, 160, 50), (70, 130, 90), (150, 90, 140), (90, 140, 180),
+    (190, 40, 46), (40, 70, 150), (230, 226, 216), (36, 38, 44),
+    (210, 160, 50), (70, 130, 90), (150, 90, 140), (90, 140, 180),
 )  # fmt: skip
 _TROUSERS: tuple[Colour, ...] = ((44, 54, 82), (36, 36, 40), (110, 98, 80), (70, 74, 80), (140, 134, 120))
 
@@ -49,24 +50,32 @@ def person(variant: int, phase: int, *, turned: bool) -> Sprite:
     for sign, shade in ((-1, 0.8), (1, 1.0)):
         foot = (0.5 + sign * (stride + spread), max(0.05, 0.05 + sign * lift))
         knee = (0.5 + sign * (0.55 * stride + spread) + (0 if turned else 0.04), 0.48 * k)
-        canvas.line([(0.5 + sign * spread * 0.7, hip), knee, foot], 0.165, _lit(clothes.trousers, shade))
+        canvas.line([(0.5 + sign * spread * 0.7, hip), knee, foot], 0.165, lit(clothes.trousers, shade))
         toe = 0.0 if turned else 0.10
         canvas.line([foot, (foot[0] + toe, foot[1])], 0.11, (30, 26, 24))
     width = 0.23 if turned else 0.16
-    far_arm = [(0.5 - width, neck - 0.08), (0.5 - width - 0.05 - stride * 0.6, 1.10 * k), (0.5 - width - stride, 0.86 * k)]
-    near_arm = [(0.5 + width, neck - 0.08), (0.5 + width + 0.05 - stride * 0.6, 1.10 * k), (0.5 + width - stride, 0.86 * k)]
+    far_arm = [
+        (0.5 - width, neck - 0.08),
+        (0.5 - width - 0.05 - stride * 0.6, 1.10 * k),
+        (0.5 - width - stride, 0.86 * k),
+    ]
+    near_arm = [
+        (0.5 + width, neck - 0.08),
+        (0.5 + width + 0.05 - stride * 0.6, 1.10 * k),
+        (0.5 + width - stride, 0.86 * k),
+    ]
     if not turned:
         far_arm = [(0.5, neck - 0.08), (0.5 - 0.7 * stride, 1.12 * k), (0.5 - 1.1 * stride, 0.90 * k)]
         near_arm = [(0.5, neck - 0.08), (0.5 + 0.7 * stride, 1.12 * k), (0.5 + 1.1 * stride + 0.05, 0.90 * k)]
-    canvas.line(far_arm, 0.12, _lit(clothes.top, 0.75))
+    canvas.line(far_arm, 0.12, lit(clothes.top, 0.75))
     low = 0.62 * k if clothes.has_coat else hip - 0.04
     canvas.polygon(
         [(0.5 - width * 0.85, low), (0.5 - width, neck - 0.05), (0.5 - width * 0.5, neck + 0.03),
          (0.5 + width * 0.5, neck + 0.03), (0.5 + width, neck - 0.05), (0.5 + width * 0.85, low)],
         clothes.top,
     )  # fmt: skip
-    canvas.line([(0.5 - width * 0.6, low + 0.05), (0.5 - width * 0.7, neck - 0.1)], 0.06, _lit(clothes.top, 1.2))
-    canvas.line(near_arm, 0.12, _lit(clothes.top, 0.92))
+    canvas.line([(0.5 - width * 0.6, low + 0.05), (0.5 - width * 0.7, neck - 0.1)], 0.06, lit(clothes.top, 1.2))
+    canvas.line(near_arm, 0.12, lit(clothes.top, 0.92))
     canvas.ellipse(near_arm[-1], (0.06, 0.06), clothes.skin)
     if clothes.has_bag:
         canvas.box(0.5 - width - 0.10, hip, 0.5 - width + 0.12, hip + 0.34, (70, 48, 36))
@@ -87,12 +96,10 @@ def cyclist(variant: int, phase: int) -> Sprite:
     for sign, shade in ((-1.0, 0.75), (1.0, 1.0)):
         foot = (crank[0] + sign * 0.14 * np.cos(turn), crank[1] + sign * 0.16 * np.sin(turn))
         knee = (0.5 * (saddle[0] + foot[0]) + 0.2, 0.5 * (saddle[1] + foot[1]) + 0.10)
-        canvas.line([saddle, knee, foot], 0.16, _lit(clothes.trousers, shade))
+        canvas.line([saddle, knee, foot], 0.16, lit(clothes.trousers, shade))
         canvas.line([foot, (foot[0] + 0.1, foot[1])], 0.09, (28, 26, 26))
-    canvas.polygon(
-        [(0.34, 0.96), (0.50, 1.46), (0.66, 1.56), (0.78, 1.44), (0.62, 0.98)], clothes.top
-    )
-    canvas.line([(0.70, 1.44), (0.82, 1.22), bar], 0.11, _lit(clothes.top, 0.85))
+    canvas.polygon([(0.34, 0.96), (0.50, 1.46), (0.66, 1.56), (0.78, 1.44), (0.62, 0.98)], clothes.top)
+    canvas.line([(0.70, 1.44), (0.82, 1.22), bar], 0.11, lit(clothes.top, 0.85))
     canvas.ellipse(bar, (0.06, 0.06), clothes.skin)
     helmet = _pick(rng, _TOPS) if rng.random() < 0.7 else None
     _head(canvas, (0.76, 1.68), clothes, helmet=helmet)
@@ -110,7 +117,7 @@ def motorcyclist(variant: int) -> Sprite:
     canvas.line([(0.56, 0.84), (0.88, 0.72), (0.74, 0.34)], 0.19, clothes.trousers)
     canvas.line([(0.74, 0.34), (0.84, 0.32)], 0.11, (26, 26, 28))
     canvas.polygon([(0.40, 0.80), (0.52, 1.34), (0.70, 1.44), (0.86, 1.32), (0.68, 0.80)], clothes.top)
-    canvas.line([(0.76, 1.30), (0.90, 1.06), (1.06, 1.04)], 0.13, _lit(clothes.top, 0.85))
+    canvas.line([(0.76, 1.30), (0.90, 1.06), (1.06, 1.04)], 0.13, lit(clothes.top, 0.85))
     _head(canvas, (0.80, 1.54), clothes, helmet=_pick(rng, _TOPS))
     return canvas.finish()
 
@@ -132,7 +139,7 @@ def parked_motorcycle(variant: int) -> Sprite:
 
 
 def _bicycle(canvas: Canvas, rng: np.random.Generator, *, offset: float, squeeze: float) -> None:
-    colour = _lit(_pick(rng, _TOPS), float(rng.uniform(0.8, 1.1)))
+    colour = lit(_pick(rng, _TOPS), float(rng.uniform(0.8, 1.1)))
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (offset + x * squeeze, y)
@@ -157,7 +164,7 @@ def _bicycle(canvas: Canvas, rng: np.random.Generator, *, offset: float, squeeze
 
 
 def _motorcycle(canvas: Canvas, rng: np.random.Generator, *, squeeze: float) -> None:
-    colour = _lit(_pick(rng, _TOPS), float(rng.uniform(0.7, 1.0)))
+    colour = lit(_pick(rng, _TOPS), float(rng.uniform(0.7, 1.0)))
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (x * squeeze, y)
@@ -171,10 +178,10 @@ def _motorcycle(canvas: Canvas, rng: np.random.Generator, *, squeeze: float) -> 
     canvas.polygon([at(*p) for p in ((0.08, 0.80), (0.30, 0.62), (0.9, 0.62), (0.9, 0.84), (0.4, 0.88))], (28, 26, 26))
     canvas.polygon([at(*p) for p in ((0.84, 0.64), (0.90, 0.98), (1.36, 0.96), (1.40, 0.66))], colour)
     canvas.line([at(1.62, 0.33), at(1.34, 1.04)], 0.10, (110, 112, 116))
-    canvas.polygon([at(*p) for p in ((1.30, 0.70), (1.32, 1.16), (1.52, 1.02), (1.58, 0.76))], _lit(colour, 1.15))
+    canvas.polygon([at(*p) for p in ((1.30, 0.70), (1.32, 1.16), (1.52, 1.02), (1.58, 0.76))], lit(colour, 1.15))
     canvas.ellipse(at(1.52, 0.88), (0.08, 0.09), (252, 248, 226))
     canvas.line([at(1.16, 1.08), at(1.34, 1.06)], 0.07, (22, 22, 24))
-    canvas.line([at(0.30, 0.60), at(1.52, 0.66)], 0.04, _lit(colour, 0.6))
+    canvas.line([at(0.30, 0.60), at(1.52, 0.66)], 0.04, lit(colour, 0.6))
 
 
 def _head(canvas: Canvas, at: tuple[float, float], clothes: _Clothes, *, helmet: Colour | None) -> None:
@@ -188,7 +195,3 @@ def _head(canvas: Canvas, at: tuple[float, float], clothes: _Clothes, *, helmet:
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
     return colours[int(rng.integers(len(colours)))]
-
-
-def _lit(colour: Colour, gain: float) -> Colour:
-    return (min(255.0, colour[0] * gain), min(255.0, colour[1] * gain), min(255.0, colour[2] * gain))

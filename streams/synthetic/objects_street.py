@@ -8,7 +8,7 @@ import numpy as np
 from streams.synthetic.classes import FENCE, NONE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION, WALL
 from streams.synthetic.randomness import generator
 from streams.synthetic.sprites import Canvas, Sprite, solid_sprite
-from streams.synthetic.textures import Colour, bricks, leaves, noise, paint, plaster
+from streams.synthetic.textures import Colour, bricks, leaves, lit, noise, paint, plaster, vary
 
 NUM_VARIANTS = 24
 RUN_M = 12.0
@@ -22,7 +22,9 @@ def tree(variant: int) -> Sprite:
     tall, wide = float(rng.uniform(6.0, 10.0)), float(rng.uniform(4.0, 6.5))
     scale = 22.0
     height, width = round(tall * scale), round(wide * scale)
-    crown = _blob_mask(rng, (height, width), low_share=float(rng.uniform(0.26, 0.40)), conical=bool(rng.random() < 0.25))
+    crown = _blob_mask(
+        rng, (height, width), low_share=float(rng.uniform(0.26, 0.40)), conical=bool(rng.random() < 0.25)
+    )
     picture = leaves(rng, (height, width), _LEAVES[int(rng.integers(len(_LEAVES)))])
     light = np.linspace(1.22, 0.72, height, dtype=np.float32)[:, None] * np.linspace(1.1, 0.9, width, dtype=np.float32)
     picture = np.clip(picture * light[..., None], 0, 255).astype(np.uint8)
@@ -73,14 +75,14 @@ def wall(variant: int) -> Sprite:
     size = (round(tall * 28), round(RUN_M * 28))
     style = variant % 3
     if style == 0:
-        picture = bricks(rng, size, _spread(rng, (150, 78, 60)), 5)
+        picture = bricks(rng, size, vary(rng, (150, 78, 60), hue=8), 5)
     elif style == 1:
-        picture = plaster(rng, size, _spread(rng, (158, 156, 150)))
+        picture = plaster(rng, size, vary(rng, (158, 156, 150), hue=8))
         for x in range(0, size[1], 56):
             picture[:, x : x + 3] = (picture[:, x : x + 3] * 0.6).astype(np.uint8)
             picture[:, x + 3 : x + 5] = np.minimum(picture[:, x + 3 : x + 5] * 1.15, 255).astype(np.uint8)
     else:
-        picture = _rubble(rng, size, _spread(rng, (142, 130, 110)))
+        picture = _rubble(rng, size, vary(rng, (142, 130, 110), hue=8))
     if rng.random() < 0.35:
         _graffiti(picture, rng)
     cap = max(3, round(0.14 * 28))
@@ -98,26 +100,28 @@ def fence(variant: int) -> Sprite:
     canvas = Canvas(RUN_M, tall, px_per_m=26, label=FENCE)
     style = variant % 3
     if style == 0:
-        colour = _spread(rng, (232, 230, 222))
+        colour = vary(rng, (232, 230, 222), hue=8)
         for y in (0.3 * tall, 0.78 * tall):
-            canvas.box(0, y - 0.05, RUN_M, y + 0.05, tuple(0.85 * c for c in colour))
+            canvas.box(0, y - 0.05, RUN_M, y + 0.05, lit(colour, 0.85))
         for x in np.arange(0.02, RUN_M, 0.24):
-            canvas.polygon([(x, 0.05), (x + 0.16, 0.05), (x + 0.16, tall - 0.12), (x + 0.08, tall), (x, tall - 0.12)], colour)
+            canvas.polygon(
+                [(x, 0.05), (x + 0.16, 0.05), (x + 0.16, tall - 0.12), (x + 0.08, tall), (x, tall - 0.12)], colour
+            )
     elif style == 1:
-        colour = _spread(rng, (40, 52, 48))
+        colour = vary(rng, (40, 52, 48), hue=8)
         for y in (0.12, tall - 0.15):
             canvas.box(0, y - 0.05, RUN_M, y + 0.05, colour)
         for x in np.arange(0.04, RUN_M, 0.20):
             canvas.box(x, 0.0, x + 0.09, tall, colour)
         for x in np.arange(0.0, RUN_M + 0.1, 2.0):
-            canvas.box(x - 0.1, 0.0, x + 0.1, tall, tuple(0.8 * c for c in colour))
+            canvas.box(x - 0.1, 0.0, x + 0.1, tall, lit(colour, 0.8))
     else:
-        colour = _spread(rng, (140, 100, 62))
+        colour = vary(rng, (140, 100, 62), hue=8)
         for index, x in enumerate(np.arange(0.0, RUN_M, 0.3)):
             shade = 0.85 + 0.25 * float(rng.random())
             top = tall - (0.06 if index % 2 else 0.0)
-            canvas.box(x, 0.0, x + 0.25, top, tuple(min(255.0, shade * c) for c in colour))
-        canvas.box(0, 0.7 * tall, RUN_M, 0.7 * tall + 0.12, tuple(0.6 * c for c in colour))
+            canvas.box(x, 0.0, x + 0.25, top, lit(colour, shade))
+        canvas.box(0, 0.7 * tall, RUN_M, 0.7 * tall + 0.12, lit(colour, 0.6))
     return canvas.finish(gaps=FENCE)
 
 
@@ -126,7 +130,7 @@ def lamp_post(variant: int) -> Sprite:
     """A street lamp or a plain utility pole."""
     rng = generator(35, variant)
     tall = float(rng.uniform(5.5, 7.5))
-    metal = _spread(rng, ((120, 124, 126), (62, 70, 70), (110, 84, 60))[variant % 3])
+    metal = vary(rng, ((120, 124, 126), (62, 70, 70), (110, 84, 60))[variant % 3], hue=8)
     canvas = Canvas(2.2, tall, px_per_m=26, label=POLE)
     _post(canvas, 1.1, tall - 0.05, 0.24, metal)
     if variant % 3 != 2:
@@ -142,14 +146,13 @@ def traffic_light(variant: int, phase: int) -> Sprite:
     """A signal on its pole; `phase` 0 red, 1 amber, 2 green."""
     rng = generator(36, variant)
     canvas = Canvas(0.9, 3.9, px_per_m=40, label=POLE)
-    _post(canvas, 0.45, 3.0, 0.20, _spread(rng, (96, 100, 98)))
+    _post(canvas, 0.45, 3.0, 0.20, vary(rng, (96, 100, 98), hue=8))
     canvas.current_label = TRAFFIC_LIGHT
     canvas.box(0.08, 2.35, 0.82, 3.88, (214, 190, 60) if variant % 2 else (226, 226, 222))
     canvas.box(0.14, 2.42, 0.76, 3.82, (22, 24, 24))
     lamps: tuple[tuple[float, Colour], ...] = ((3.55, (252, 52, 40)), (3.11, (255, 184, 40)), (2.67, (60, 240, 130)))
     for index, (y, colour) in enumerate(lamps):
-        lit = colour if index == phase else tuple(0.22 * c for c in colour)
-        canvas.ellipse((0.45, y), (0.19, 0.19), lit)
+        canvas.ellipse((0.45, y), (0.19, 0.19), colour if index == phase else lit(colour, 0.22))
     return canvas.finish()
 
 
@@ -158,7 +161,7 @@ def traffic_sign(variant: int) -> Sprite:
     """A sign on its pole: prohibition, warning, priority, direction, parking or stop."""
     rng = generator(37, variant)
     canvas = Canvas(1.2, 2.9, px_per_m=44, label=POLE)
-    _post(canvas, 0.6, 2.5, 0.15, _spread(rng, (134, 138, 140)))
+    _post(canvas, 0.6, 2.5, 0.15, vary(rng, (134, 138, 140), hue=8))
     canvas.current_label = TRAFFIC_SIGN
     style, middle = variant % 6, (0.6, 2.35)
     red, white, blue = (212.0, 26.0, 34.0), (244.0, 244.0, 240.0), (28.0, 84.0, 190.0)
@@ -190,9 +193,9 @@ def traffic_sign(variant: int) -> Sprite:
 
 def _post(canvas: Canvas, x: float, top: float, width: float, colour: Colour) -> None:
     canvas.box(x - width / 2, 0, x + width / 2, top, colour)
-    canvas.box(x - width / 2, 0, x - width / 6, top, tuple(min(255.0, 1.25 * c) for c in colour))
-    canvas.box(x + width / 4, 0, x + width / 2, top, tuple(0.7 * c for c in colour))
-    canvas.box(x - 0.8 * width, 0, x + 0.8 * width, 0.35, tuple(0.8 * c for c in colour))
+    canvas.box(x - width / 2, 0, x - width / 6, top, lit(colour, 1.25))
+    canvas.box(x + width / 4, 0, x + width / 2, top, lit(colour, 0.7))
+    canvas.box(x - 0.8 * width, 0, x + 0.8 * width, 0.35, lit(colour, 0.8))
 
 
 def _blob_mask(rng: np.random.Generator, size_HW: tuple[int, int], *, low_share: float, conical: bool) -> np.ndarray:
@@ -228,9 +231,3 @@ def _graffiti(picture: np.ndarray, rng: np.random.Generator) -> None:
         start = rng.uniform((0, 0.3 * height), (0.9 * width, 0.8 * height))
         points = start + np.cumsum(rng.uniform((-6, -12), (12, 12), (7, 2)), axis=0)
         cv2.polylines(picture, [points.astype(np.int32)], False, colour, 3)
-
-
-def _spread(rng: np.random.Generator, colour: Colour) -> Colour:
-    gain, hue = float(rng.uniform(0.85, 1.15)), rng.uniform(-8, 8, 3)
-    red, green, blue = (float(np.clip(gain * c + h, 0, 255)) for c, h in zip(colour, hue, strict=True))
-    return (red, green, blue)

@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.synthetic.sprites import Sprite, shade_index
 
-EVERYWHERE_M = 1e6
+Vector = tuple[float, float, float] | np.ndarray
 NO_SIDE = (0.0, 0.0, 0.0)
 
 
@@ -53,7 +53,7 @@ class QuadList:
     """Quads under construction."""
 
     def __init__(self) -> None:
-        self._vectors: list[tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float]]] = []
+        self._vectors: list[tuple[Vector, Vector, Vector, Vector]] = []
         self._looks: list[tuple[float, int]] = []
         self._sprites: list[Sprite] = []
 
@@ -61,11 +61,11 @@ class QuadList:
         self,
         sprite: Sprite,
         *,
-        origin: Sequence[float],
-        across: Sequence[float],
-        down: Sequence[float],
+        origin: Vector,
+        across: Vector,
+        down: Vector,
         look: tuple[float, float],
-        normal: Sequence[float] = NO_SIDE,
+        normal: Vector = NO_SIDE,
     ) -> None:
         """Add one quad; `look` is (reach in metres, brightness gain)."""
         self._vectors.append((origin, across, down, normal))

@@ -137,7 +137,7 @@ def draw(layers: Layers, quads: Quads, projection: Projection) -> None:
 def mover_flow(
     flow_HW2: np.ndarray, layers: Layers, projection: Projection, *, first: int, after_N33: np.ndarray
 ) -> None:
-    """Overwrite the flow of pixels owned by the quads from `first` on, whose plane maps one frame later are `after_N33`."""
+    """Overwrite the flow of pixels owned by quads from `first` on; `after_N33` are their plane maps one frame later."""
     boxes = projection.boxes_N4.tolist()
     for index in projection.order.tolist():
         if index < first:

@@ -86,7 +86,7 @@ class Scene:
         pose = self._street.path.pose(time_s, self._street.lane_m)
         after = self._street.path.pose(time_s + step_s, self._street.lane_m)
         window = self._windows.get(int(pose.z // CHUNK_M) - 1)
-        layers = self._background(window, pose.yaw)
+        layers = self._background(pose.yaw)
         self._ground.draw(layers.image_HW4, layers.label_HW, window.strip, pose)
         movers, moved = self._traffic.movers(time_s, step_s)
         moving = self._traffic.quads(movers, movers)
@@ -102,7 +102,7 @@ class Scene:
             depth_HW = np.minimum(1 / layers.inverse_depth_HW, np.float32(FAR_M))
         return SceneFrame(self._develop(layers, t), layers.label_HW, depth_HW, flow_HW2)
 
-    def _background(self, window: _Window, yaw: float) -> Layers:
+    def _background(self, yaw: float) -> Layers:
         shape = (self._lens.height, self._lens.width)
         layers = Layers(
             np.empty((*shape, 4), np.uint8),
@@ -128,7 +128,8 @@ class Scene:
 
     def _haze_table(self) -> np.ndarray:
         share = np.arange(256, dtype=np.float32)[:, None] / 255
-        return np.round(share * self._backdrop.haze).astype(np.uint8)[None]
+        table: np.ndarray = np.round(share * self._backdrop.haze).astype(np.uint8)[None]
+        return table
 
     def _make_quads(self, index: int) -> Quads:
         return self._static.quads(self._chunks.get(index))
@@ -148,7 +149,8 @@ def _tone_tables(rng: np.random.Generator) -> np.ndarray:
     value = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = rng.uniform(0.86, 1.16) * (1 + rng.uniform(-0.04, 0.04, 3) * np.array([1.0, 0.3, 1.2]))
     curved = np.clip(value * gain.astype(np.float32), 0, 1) ** np.float32(rng.uniform(0.88, 1.12))
-    return np.round(255 * curved).astype(np.uint8)[None]
+    table: np.ndarray = np.round(255 * curved).astype(np.uint8)[None]
+    return table
 
 
 def _sensor_noise(rng: np.random.Generator, size_HW: tuple[int, int]) -> list[np.ndarray]:

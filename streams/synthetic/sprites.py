@@ -1,7 +1,7 @@
 """Sprites: pictures with transparency and labels, drawn once and shown at any size and shade.
 
-A `Canvas` is drawn on in metres; `Canvas.finish` turns it into a `Sprite`. A sprite keeps its reduced and shaded copies,
-so that showing it in a frame is one warp of a texture of about the right size.
+A `Canvas` is drawn on in metres; `Canvas.finish` turns it into a `Sprite`. A sprite keeps its reduced and shaded
+copies, so that showing it in a frame is one warp of a texture of about the right size.
 """
 
 # H height, W width, 4 channels (RGB premultiplied by alpha, alpha)
@@ -25,7 +25,7 @@ def shade_index(gain: float) -> int:
 
 
 class Sprite:
-    """A flat picture of `width_m` by `height_m` metres: RGBA premultiplied, and a train id per texel (NONE: no label)."""
+    """A flat picture of `width_m` by `height_m` metres: RGBA premultiplied, a train id per texel (NONE: no label)."""
 
     def __init__(self, rgba_HW4: np.ndarray, label_HW: np.ndarray, *, width_m: float, height_m: float) -> None:
         self.width_m = width_m
@@ -62,7 +62,7 @@ def solid_sprite(picture_HWC: np.ndarray, label: int, *, width_m: float, height_
 
 
 class Canvas:
-    """A transparent sheet in metres: x to the right from 0, y up from the ground at 0; later strokes cover earlier ones."""
+    """A transparent sheet in metres: x to the right from 0, y up from the ground at 0; later strokes cover earlier."""
 
     def __init__(self, width_m: float, height_m: float, *, px_per_m: float, label: int) -> None:
         self.width_m = width_m

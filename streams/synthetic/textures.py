@@ -48,7 +48,8 @@ def noise(rng: np.random.Generator, size_HW: tuple[int, int], *, cell_px: int, o
 
 def paint(value_HW: np.ndarray, colour: Colour) -> np.ndarray:
     """Colour scaled by a brightness map (1 is the colour itself), as uint8."""
-    return np.clip(value_HW[..., None] * np.array(colour, np.float32), 0, 255).astype(np.uint8)
+    lit_HWC: np.ndarray = np.clip(value_HW[..., None] * np.array(colour, np.float32), 0, 255)
+    return lit_HWC.astype(np.uint8)
 
 
 def asphalt(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
@@ -97,9 +98,8 @@ def bricks(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, c
 
 def plaster(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
     """Rendered wall with soft streaks and a dirtier foot."""
-    height, width = size_HW
     value = 1 + 0.03 * noise(rng, size_HW, cell_px=6, octaves=2) + 0.035 * noise(rng, size_HW, cell_px=128, octaves=3)
-    value *= np.linspace(1.03, 0.90, height, dtype=np.float32)[:, None]
+    value *= np.linspace(1.03, 0.90, size_HW[0], dtype=np.float32)[:, None]
     return paint(value, colour)
 
 
@@ -111,3 +111,15 @@ def leaves(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -
     picture = paint(value, colour).astype(np.float32)
     picture[..., 0] += np.clip(value - 0.9, 0, None) * 34
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def lit(colour: Colour, gain: float) -> Colour:
+    """The colour under more or less light."""
+    return (min(255.0, colour[0] * gain), min(255.0, colour[1] * gain), min(255.0, colour[2] * gain))
+
+
+def vary(rng: np.random.Generator, colour: Colour, *, hue: float = 0.0) -> Colour:
+    """The colour a bit lighter or darker, and its channels apart by up to `hue`."""
+    gain, shift = float(rng.uniform(0.8, 1.15)), rng.uniform(-1, 1, 3) * hue
+    red, green, blue = (float(np.clip(gain * c + s, 0, 255)) for c, s in zip(colour, shift, strict=True))
+    return (red, green, blue)

@@ -66,7 +66,9 @@ class Ground:
         self._x_W = ((np.arange(lens.width, dtype=np.float32) - lens.centre_x) / lens.focal).astype(np.float32)
         depth = self._depth_H1[:, 0]
         across = np.clip(np.floor(np.log2(_ACROSS_PX * depth / lens.focal)), 0, 3).astype(int)
-        along = np.clip(np.floor(np.log2(_ALONG_PX * depth**2 / (lens.focal * CAMERA_HEIGHT_M)) + 0.3), 0, 6).astype(int)
+        along = np.clip(np.floor(np.log2(_ALONG_PX * depth**2 / (lens.focal * CAMERA_HEIGHT_M)) + 0.3), 0, 6).astype(
+            int
+        )
         self._bands = _bands(list(zip(across.tolist(), along.tolist(), strict=True)))
 
     def levels(self) -> set[tuple[int, int]]:
@@ -94,7 +96,9 @@ class Ground:
         lateral -= _centre_offset(self._street.path, pose, ahead)
         folded = np.abs(lateral) - np.float32(_FOLD_FROM_M)
         beyond = folded > 0
-        wave = np.abs(np.mod(folded + np.float32(_FOLD_SPAN_M), np.float32(2 * _FOLD_SPAN_M)) - np.float32(_FOLD_SPAN_M))
+        wave = np.abs(
+            np.mod(folded + np.float32(_FOLD_SPAN_M), np.float32(2 * _FOLD_SPAN_M)) - np.float32(_FOLD_SPAN_M)
+        )
         lateral = np.where(beyond, np.copysign(np.float32(_FOLD_FROM_M) + wave, lateral), lateral)
         u = (lateral + np.float32(HALF_WIDTH_M)) * np.float32(_ACROSS_PX)
         v = (ahead + np.float32(pose.z - strip.start_m)) * np.float32(_ALONG_PX)
@@ -118,7 +122,9 @@ def _centre_offset(path: Path, pose: Pose, ahead: np.ndarray) -> np.ndarray:
     steps = np.arange(-80.0, _MAX_DISTANCE_M * 1.3, 0.5)
     table = (path.centre(pose.z + steps) - pose.x).astype(np.float32)
     place = (ahead + np.float32(80.0)) * np.float32(2.0)
-    return np.asarray(cv2.remap(table[None], place, np.zeros_like(place), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(
+        cv2.remap(table[None], place, np.zeros_like(place), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
 
 
 def _bands(levels: list[tuple[int, int]]) -> list[tuple[int, int, tuple[int, int]]]:
@@ -190,7 +196,7 @@ def _patches(picture: np.ndarray, label: np.ndarray, rng: np.random.Generator) -
 def _markings(picture: np.ndarray, chunk: Chunk, street: Street, wear: np.ndarray) -> None:
     """Lane lines, edge lines, crossings and stop lines, thinned by wear."""
     mask = np.zeros(picture.shape[:2], np.uint8)
-    rows = np.arange(mask.shape[0])
+    rows = np.arange(picture.shape[0])
     for offset, is_dashed in street.lines_m:
         line = _columns(offset - 0.075, offset + 0.075)
         if is_dashed:
@@ -206,10 +212,10 @@ def _markings(picture: np.ndarray, chunk: Chunk, street: Street, wear: np.ndarra
             mask[band, _columns(left, left + 0.5)] = 255
         stop = slice(round((start - 1.6) * _ALONG_PX), round((start - 1.2) * _ALONG_PX))
         mask[stop, _columns(0.1, street.half_road_m - 0.2)] = 255
-    share = (mask.astype(np.float32) / 255 * wear)[..., None]
     on = mask > 0
+    share = wear[on][:, None]
     white = np.array(_PAINT_WHITE, np.float32)
-    picture[on] = (picture[on] * (1 - share[on]) + white * share[on]).astype(np.uint8)
+    picture[on] = (picture[on] * (1 - share) + white * share).astype(np.uint8)
 
 
 def _shadows(chunk: Chunk, neighbours: tuple[Chunk, Chunk], sun_3: np.ndarray) -> np.ndarray:
@@ -223,7 +229,7 @@ def _shadows(chunk: Chunk, neighbours: tuple[Chunk, Chunk], sun_3: np.ndarray) -
         shift = (other.index - chunk.index) * CHUNK_M
         for u0, u1, v0, v1, tall in other.boxes_m:
             base = np.array([(u0, v0), (u1, v0), (u1, v1), (u0, v1)])
-            corners = np.concatenate([base, base + run * tall]) + (HALF_WIDTH_M, shift)
+            corners = np.concatenate([base, base + run * tall]) + np.array([HALF_WIDTH_M, shift])
             outline = cv2.convexHull((corners * scale).astype(np.float32))
             cv2.fillPoly(shade, [np.round(outline).astype(np.int32)], 142)
         for u, v, radius, tall in other.crowns_m:
@@ -231,4 +237,3 @@ def _shadows(chunk: Chunk, neighbours: tuple[Chunk, Chunk], sun_3: np.ndarray) -
             at = (round(place[0] * scale), round(place[1] * scale))
             cv2.ellipse(shade, at, (round(radius * scale), round(1.3 * radius * scale)), 0, 0, 360, 156, -1)
     return np.asarray(cv2.GaussianBlur(shade, (0, 0), 1.6))
-

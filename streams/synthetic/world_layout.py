@@ -1,4 +1,4 @@
-"""What stands where: the street's cross-section, and chunk by chunk its lots, houses, trees, furniture, parked vehicles.
+"""What stands where: the cross-section of a street, and chunk by chunk its lots, houses, furniture, parked vehicles.
 
 A chunk is `CHUNK_M` metres of street and is drawn from (seed, chunk index) alone, so any place can be built first.
 """
@@ -133,7 +133,12 @@ class Street:
     def _lot(self, rng: np.random.Generator, index: int, side: int, *, is_junction: bool) -> Lot:
         district = generator(self.seed, 73, index // 3, side)
         kind = int(district.choice(4, p=0.75 * self.lot_weights + 0.0625))
-        runs = {CITY: "", YARD: ("fence", "hedge", "fence", "wall")[int(district.integers(4))], WORKS: "wall", GREEN: ""}
+        runs = {
+            CITY: "",
+            YARD: ("fence", "hedge", "fence", "wall")[int(district.integers(4))],
+            WORKS: "wall",
+            GREEN: "",
+        }
         if kind == GREEN and district.random() < 0.5:
             runs[GREEN] = ("fence", "fence", "hedge")[int(district.integers(3))]
         set_back_m = float(district.choice((0.0, 1.4, 2.2)))

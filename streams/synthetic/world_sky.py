@@ -39,9 +39,7 @@ class Backdrop:
         """Fill the upper rows of picture and label as seen at this heading (radians)."""
         columns = (self._columns + np.float32(np.degrees(yaw) * _PX_PER_DEGREE)).astype(np.float32)
         border = cv2.BORDER_REPLICATE
-        image_HW4[: self.num_rows] = cv2.remap(
-            self._picture, columns, self._rows, cv2.INTER_LINEAR, borderMode=border
-        )
+        image_HW4[: self.num_rows] = cv2.remap(self._picture, columns, self._rows, cv2.INTER_LINEAR, borderMode=border)
         label_HW[: self.num_rows] = cv2.remap(self._label, columns, self._rows, cv2.INTER_NEAREST, borderMode=border)
 
 

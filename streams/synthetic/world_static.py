@@ -5,9 +5,20 @@ import numpy as np
 from streams.synthetic.camera import Path
 from streams.synthetic.classes import CAR, TRUCK
 from streams.synthetic.objects_buildings import DEPTH_M, WIDTHS_M, House, house
+from streams.synthetic.objects_faces import ground_shadow
 from streams.synthetic.objects_people import parked_bicycle, parked_motorcycle, person
-from streams.synthetic.objects_street import RUN_M, bush, fence, hedge, lamp_post, traffic_light, traffic_sign, tree, wall
-from streams.synthetic.objects_vehicles import ground_shadow, vehicle
+from streams.synthetic.objects_street import (
+    RUN_M,
+    bush,
+    fence,
+    hedge,
+    lamp_post,
+    traffic_light,
+    traffic_sign,
+    tree,
+    wall,
+)
+from streams.synthetic.objects_vehicles import vehicle
 from streams.synthetic.quads import QuadList, Quads, join
 from streams.synthetic.randomness import Recent
 from streams.synthetic.sprites import Sprite
@@ -112,7 +123,13 @@ class StaticWorld:
 
 
 def add_upright(
-    quads: QuadList, sprite: Sprite, foot_3: np.ndarray, *, yaw: float, look: tuple[float, float], mirrored: bool = False
+    quads: QuadList,
+    sprite: Sprite,
+    foot_3: np.ndarray,
+    *,
+    yaw: float,
+    look: tuple[float, float],
+    mirrored: bool = False,
 ) -> None:
     """Stand a flat figure on `foot_3`, facing along the street."""
     half = np.array([np.cos(yaw), 0.0, -np.sin(yaw)]) * sprite.width_m * (-0.5 if mirrored else 0.5)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from streams.synthetic.classes import BUS, CAR, TRUCK
+from streams.synthetic.objects_faces import ground_shadow
 from streams.synthetic.objects_people import NUM_PHASES, cyclist, motorcyclist, person
-from streams.synthetic.objects_vehicles import ground_shadow, vehicle
+from streams.synthetic.objects_vehicles import vehicle
 from streams.synthetic.quads import QuadList, Quads, join
 from streams.synthetic.randomness import generator
 from streams.synthetic.world_layout import CHUNK_M, Street
@@ -38,7 +39,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """One moving thing with its exact place at one time; `forward` is its heading along the street, 0 when it crosses."""
+    """One moving thing with its exact place at one time; `forward` is its heading along the street, 0 to cross it."""
 
     kind: str
     variant: int
@@ -153,7 +154,9 @@ class Traffic:
         yaw = path.yaw_at(mover.v)
         kinds = {"car": CAR, "truck": TRUCK, "bus": BUS}
         if mover.kind in kinds:
-            return vehicle(kinds[mover.kind], look.variant).placed(at_3=at, yaw=yaw + (np.pi if mover.forward < 0 else 0.0))
+            return vehicle(kinds[mover.kind], look.variant).placed(
+                at_3=at, yaw=yaw + (np.pi if mover.forward < 0 else 0.0)
+            )
         quads = QuadList()
         width = 0.9 if mover.kind in ("walker", "crosser") else 1.3
         quads.add(
