@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.linear import Linear, linear
 from models.mit import NUM_STAGES, Block, MixTransformer
 from models.segformer import SegmentationModel
 
@@ -45,15 +46,15 @@ class Adapter(nn.Module):
     def __init__(self, channels: int, *, width: int, scale: float, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.scale = scale
-        self.down = nn.Linear(channels, width)
-        self.up = nn.Linear(width, channels)
+        self.down = Linear(channels, width)
+        self.up = Linear(width, channels)
         nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5.0), generator=generator)
         for zeroed in (self.down.bias, self.up.weight, self.up.bias):
             nn.init.zeros_(zeroed)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         h_BHWD = F.relu_(self.down(x_BHWC))
-        return F.linear(h_BHWD, self.up.weight * self.scale, self.up.bias * self.scale)
+        return linear(h_BHWD, self.up.weight * self.scale, self.up.bias * self.scale)
 
 
 def attach_adapters(

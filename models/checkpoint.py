@@ -111,7 +111,7 @@ def load_model(path_or_name: str | Path, *, model: str | None = None) -> tuple[S
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy a complete state into a model; CheckpointInvalid names the first key that differs; then nothing is copied."""
+    """Copy a complete state into a model; CheckpointInvalid names the first key that differs, copying nothing."""
     expected = model.state_dict()
     for key, tensor in expected.items():
         if key not in state:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.linear import Linear
+
 NUM_STAGES = 4
 STRIDES = (4, 8, 16, 32)
 NUM_HEADS = (1, 2, 5, 8)
@@ -119,12 +121,12 @@ class Block(nn.Module):
         self.adapter: nn.Module | None = None
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        x_BHWC = x_BHWC + self.drop_path(self.attn(self.norm1(x_BHWC)))
+        x_BHWC = self.drop_path(self.attn(self.norm1(x_BHWC))).add_(x_BHWC)
         y_BHWC: Tensor = self.norm2(x_BHWC)
         update_BHWC: Tensor = self.mlp(y_BHWC)
         if self.adapter is not None:
-            update_BHWC = update_BHWC + self.adapter(y_BHWC)
-        z_BHWC: Tensor = x_BHWC + self.drop_path(update_BHWC)
+            update_BHWC = update_BHWC.add_(self.adapter(y_BHWC))
+        z_BHWC: Tensor = self.drop_path(update_BHWC).add_(x_BHWC)
         return z_BHWC
 
 
@@ -135,9 +137,9 @@ class EfficientAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.reduction = reduction
-        self.q = nn.Linear(channels, channels)
-        self.kv = nn.Linear(channels, 2 * channels)
-        self.proj = nn.Linear(channels, channels)
+        self.q = Linear(channels, channels)
+        self.kv = Linear(channels, 2 * channels)
+        self.proj = Linear(channels, channels)
         if reduction > 1:
             self.sr = nn.Conv2d(channels, channels, reduction, stride=reduction)
             self.norm = nn.LayerNorm(channels)
@@ -159,9 +161,9 @@ class MixFfn(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = MLP_RATIO * channels
-        self.fc1 = nn.Linear(channels, hidden)
+        self.fc1 = Linear(channels, hidden)
         self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.fc2 = nn.Linear(hidden, channels)
+        self.fc2 = Linear(hidden, channels)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         h_BHWC = _tokens(self.dwconv(_image(self.fc1(x_BHWC))))

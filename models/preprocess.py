@@ -54,8 +54,12 @@ def upsample_logits(logits_BKhw: Tensor, size_HW: tuple[int, int]) -> Tensor:
 
 
 def labels_of(logits_BKhw: Tensor, size_HW: tuple[int, int]) -> Tensor:
-    """Most probable class of every full-size pixel, uint8 (B, H, W)."""
-    return upsample_logits(logits_BKhw, size_HW).argmax(dim=1).to(torch.uint8)
+    """Most probable class of every full-size pixel, uint8 (B, H, W).
+
+    19 classes from 64x128 to 256x512 on one core: 3 ms this way, 7 with `argmax`; 32 with classes outermost.
+    """
+    logits_BKhw = logits_BKhw.contiguous(memory_format=torch.channels_last)
+    return upsample_logits(logits_BKhw, size_HW).max(dim=1).indices.to(torch.uint8)
 
 
 def certainty(logits_BKhw: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.linear import Linear, linear
 from models.mit import NUM_STAGES, MixTransformer
 
 
@@ -30,7 +31,7 @@ class SegFormerHead(nn.Module):
         super().__init__()
         self.embed_channels = embed_channels
         self.num_classes = num_classes
-        self.linear_c = nn.ModuleList(nn.Linear(C, embed_channels) for C in channels)
+        self.linear_c = nn.ModuleList(Linear(C, embed_channels) for C in channels)
         self.linear_fuse = nn.Conv2d(NUM_STAGES * embed_channels, embed_channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(embed_channels)
         self.dropout = nn.Dropout2d(dropout)
@@ -46,20 +47,22 @@ class SegFormerHead(nn.Module):
         """The fused, normalised, rectified embedding (B, E, H, W), projected before it is upsampled."""
         size_HW = features[0].shape[-2:]
         fuse_EF, shift_E = self._fuse_and_shift()
-        sum_BEHW = self._project(0, features[0], fuse_EF, shift_E)
+        sum_BHWE = self._project(0, features[0], fuse_EF, shift_E)
         for index in range(1, NUM_STAGES):
-            term_BEHW = self._project(index, features[index], fuse_EF, None)
-            sum_BEHW.add_(F.interpolate(term_BEHW, size=size_HW, mode="bilinear", align_corners=False))
+            term_BEhw = self._project(index, features[index], fuse_EF, None).permute(0, 3, 1, 2)
+            term_BEHW = F.interpolate(term_BEhw, size=size_HW, mode="bilinear", align_corners=False)
+            sum_BHWE.add_(term_BEHW.permute(0, 2, 3, 1))
         if self.bn.training:
-            sum_BEHW = self.bn(sum_BEHW)
-        return F.relu_(sum_BEHW)
+            normed_BEHW: Tensor = self.bn(sum_BHWE.permute(0, 3, 1, 2))
+            return F.relu_(normed_BEHW)
+        return F.relu_(sum_BHWE).permute(0, 3, 1, 2)
 
     def embed_plainly(self, features: Sequence[Tensor]) -> Tensor:
         """The same embedding in the published order: project, upsample, concatenate, fuse. Reference for `embed`."""
         size_HW = features[0].shape[-2:]
         maps = []
-        for linear, feature_BCHW in zip(self.linear_c, features, strict=True):
-            map_BEHW = linear(feature_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        for embed, feature_BCHW in zip(self.linear_c, features, strict=True):
+            map_BEHW = embed(feature_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             maps.append(F.interpolate(map_BEHW, size=size_HW, mode="bilinear", align_corners=False))
         return F.relu(self.bn(self.linear_fuse(torch.cat(maps[::-1], dim=1))))
 
@@ -67,10 +70,10 @@ class SegFormerHead(nn.Module):
         """Logits (B, K, H, W) of an embedding."""
         weight_KE = self.classifier.weight.flatten(1)
         y_BHWE = self.dropout(embedding_BEHW).permute(0, 2, 3, 1)
-        return F.linear(y_BHWE, weight_KE, self.classifier.bias).permute(0, 3, 1, 2)
+        return linear(y_BHWE, weight_KE, self.classifier.bias).permute(0, 3, 1, 2)
 
-    def _linears(self) -> list[nn.Linear]:
-        return [module for module in self.linear_c if isinstance(module, nn.Linear)]
+    def _linears(self) -> list[Linear]:
+        return [module for module in self.linear_c if isinstance(module, Linear)]
 
     def _fuse_and_shift(self) -> tuple[Tensor, Tensor]:
         """Fuse weight (E, F) and the shift (E,) added to the sum; batch norm is folded into both while in eval mode."""
@@ -83,17 +86,15 @@ class SegFormerHead(nn.Module):
         return fuse_EF, fuse_EF @ biases_F + (self.bn.bias - scale_E * self.bn.running_mean)
 
     def _project(self, index: int, feature_BCHW: Tensor, fuse_EF: Tensor, shift_E: Tensor | None) -> Tensor:
-        """fuse_i linear_i f_i at the stage's own resolution, in whichever order multiplies less."""
+        """fuse_i linear_i f_i (B, H_i, W_i, E) at the stage's own resolution, in whichever order multiplies less."""
         last = (NUM_STAGES - index) * self.embed_channels
-        fuse_EE = fuse_EF[:, last - self.embed_channels : last]
+        fuse_EE = fuse_EF[:, last - self.embed_channels : last].contiguous()
         linear_EC = self._linears()[index].weight
         f_BHWC = feature_BCHW.permute(0, 2, 3, 1)
         num_pixels = f_BHWC.shape[0] * f_BHWC.shape[1] * f_BHWC.shape[2]
         if num_pixels < f_BHWC.shape[3]:
-            y_BHWE = F.linear(F.linear(f_BHWC, linear_EC), fuse_EE, shift_E)
-        else:
-            y_BHWE = F.linear(f_BHWC, fuse_EE @ linear_EC, shift_E)
-        return y_BHWE.permute(0, 3, 1, 2)
+            return linear(linear(f_BHWC, linear_EC), fuse_EE, shift_E)
+        return linear(f_BHWC, linear(fuse_EE, linear_EC.T.contiguous()), shift_E)
 
 
 class SegmentationModel(nn.Module):
