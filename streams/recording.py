@@ -6,6 +6,7 @@ lists.
 
 # H height, W width, C channels (RGB)
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Loader:
         faults: tuple[str, ...] = () if image_HWC.shape[:2] == self.native_HW else ("resized",)
         label_HW = None
         if self.label_lut is not None:
-            if entry.label is None or not entry.label.exists():
+            if entry.label is None or not os.path.exists(entry.label):
                 faults += ("missing_label",)
             else:
                 label_HW = read_label(entry.label)

@@ -21,8 +21,11 @@ from streams.images import IMAGE_SUFFIXES
 from streams.protocol import Stream, StreamNotOpened, UnknownStream
 from streams.quiet import silence_decoders
 from streams.recording import Loader, Recording, first_readable_HW
-from streams.synthetic import sequences, weathered
-from streams.synthetic import stream as synthetic
+from streams.synthetic.sequences import PRESETS
+from streams.synthetic.stream import DEFAULT_FPS as SYNTHETIC_FPS
+from streams.synthetic.stream import DEFAULT_SIZE_HW as SYNTHETIC_SIZE_HW
+from streams.synthetic.stream import SyntheticStream
+from streams.synthetic.weathered import Weathered
 from streams.video import VIDEO_SUFFIXES, open_video
 from streams.wording import nearest, shown
 
@@ -51,12 +54,12 @@ def open_stream(uri: str, options: StreamOptions | None = None) -> Stream:
     """The stream named by `uri`; UnknownStream or StreamNotOpened, one line each, where that cannot be."""
     options = options or StreamOptions()
     silence_decoders()
-    if uri in sequences.PRESETS:
+    if uri in PRESETS:
         return _open_preset(uri, options)
     if options.dataset is not None:
         raise UnknownStream(
             f"--dataset {shown(options.dataset)}: only presets render weather on a data set, "
-            f"and --stream {shown(uri)} is none; {nearest(uri, sequences.PRESETS)}"
+            f"and --stream {shown(uri)} is none; {nearest(uri, PRESETS)}"
         )
     scheme, colon, rest = uri.partition(":")
     if colon and scheme in SCHEMES:
@@ -66,7 +69,7 @@ def open_stream(uri: str, options: StreamOptions | None = None) -> Stream:
 
 def describe_streams() -> list[str]:
     """All that `open_stream` takes, one line each: what to type and what it plays."""
-    presets = [(name, make().description) for name, make in sequences.PRESETS.items()]
+    presets = [(name, make().description) for name, make in PRESETS.items()]
     schemes = [(scheme.usage, scheme.description) for scheme in SCHEMES.values()]
     layouts = [(f"dataset:{name}:SPLIT", layout.description) for name, layout in LAYOUTS.items()]
     paths = [
@@ -79,13 +82,13 @@ def describe_streams() -> list[str]:
 
 
 def _open_preset(name: str, options: StreamOptions) -> Stream:
-    sequence = sequences.PRESETS[name]()
+    sequence = PRESETS[name]()
     if options.dataset is None:
-        return synthetic.SyntheticStream(
+        return SyntheticStream(
             sequence,
             seed=options.seed,
-            size_HW=options.size_HW or synthetic.DEFAULT_SIZE_HW,
-            fps=options.fps or synthetic.DEFAULT_FPS,
+            size_HW=options.size_HW or SYNTHETIC_SIZE_HW,
+            fps=options.fps or SYNTHETIC_FPS,
             start=options.start,
             clock=options.clock,
         )
@@ -94,7 +97,7 @@ def _open_preset(name: str, options: StreamOptions) -> Stream:
     def open_recording() -> Recording:
         return split.as_stream(size_HW=options.size_HW, fps=options.fps, clock=options.clock)
 
-    return weathered.Weathered(open_recording, sequence, seed=options.seed, start=options.start)
+    return Weathered(open_recording, sequence, seed=options.seed, start=options.start)
 
 
 def _open_dataset(rest: str, options: StreamOptions) -> Stream:
@@ -122,7 +125,7 @@ def _open_path(uri: str, options: StreamOptions) -> Stream:
         )
     if "://" not in uri and (os.sep in uri or suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES):
         raise StreamNotOpened(f"--stream {shown(uri)}: no such file or directory; check the path")
-    usages = [*sequences.PRESETS, *(scheme.usage for scheme in SCHEMES.values())]
+    usages = [*PRESETS, *(scheme.usage for scheme in SCHEMES.values())]
     raise UnknownStream(
         f"--stream {shown(uri)}: no such stream (expected a preset, camera:N, dataset:LAYOUT:SPLIT, a directory "
         f"or a video); {nearest(uri, usages)}"

@@ -2,6 +2,8 @@
 
 # H height, W width, C channels (RGB)
 
+import os
+
 import numpy as np
 
 from streams.datasets.labels import CITYSCAPES
@@ -17,7 +19,9 @@ class LabelledSamples:
     """
 
     def __init__(self, split: Split, *, size_HW: tuple[int, int] | None = None) -> None:
-        self._entries = tuple(entry for entry in split.entries if entry.label is not None and entry.label.exists())
+        self._entries = tuple(
+            entry for entry in split.entries if entry.label is not None and os.path.exists(entry.label)
+        )
         self._loader = split.loader(size_HW)
         self.num_unlabelled = len(split.entries) - len(self._entries)
         self.class_names = CITYSCAPES.names

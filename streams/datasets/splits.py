@@ -7,6 +7,7 @@
 All that can be wrong with words or folder is found here, before the first frame.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def open_split(words: str, data: Path | None, *, option: str = "--dataset", is_s
     is what the words followed on the command line, for errors: UnknownStream where the words are wrong,
     StreamNotOpened where the folder is.
     """
-    asked = option + ("" if option.endswith(":") else " ") + shown(words)
+    asked = option + ("" if option.endswith((":", " ")) else " ") + shown(words)
     layout_name, _, split_name = words.partition(":")
     if layout_name not in LAYOUTS:
         raise UnknownStream(f"{asked}: no data set layout {layout_name!r}; {nearest(layout_name, LAYOUTS)}")
@@ -88,7 +89,7 @@ def open_split(words: str, data: Path | None, *, option: str = "--dataset", is_s
 
 
 def _find_splits(layout: Layout, data: Path) -> tuple[str, ...]:
-    if not data.is_dir():
+    if not os.path.isdir(data):
         raise StreamNotOpened(f"--data {data}: no such folder; point --data at the folder of {layout.name}")
     try:
         splits = layout.find_splits(data)

@@ -1,10 +1,11 @@
 """When frames are released, on a clock moved by hand."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.frame import Frame
@@ -57,6 +58,7 @@ def gaps_s(frames: list[Frame]) -> list[float]:
 making_times = st.lists(st.floats(0.0, 0.35), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(making_times)
 def test_live_is_monotone_and_loses_nothing(times_s) -> None:
     frames = play("live", times_s)
@@ -64,6 +66,7 @@ def test_live_is_monotone_and_loses_nothing(times_s) -> None:
     assert all(gap_s >= 0 for gap_s in gaps_s(frames))
 
 
+@settings(deadline=None)
 @given(making_times)
 def test_live_never_runs_ahead_of_the_rate(times_s) -> None:
     """From any frame on, the n-th after it comes at most one period early: the delay of that frame itself."""
@@ -73,6 +76,7 @@ def test_live_never_runs_ahead_of_the_rate(times_s) -> None:
             assert releases_s[later] >= releases_s[first] + (later - first - 1) * PERIOD_S - EPSILON_S
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.0, 0.099), min_size=2, max_size=60))
 def test_live_keeps_the_rate_when_frames_are_made_in_time(times_s) -> None:
     assert gaps_s(play("live", times_s)) == pytest.approx([PERIOD_S] * (len(times_s) - 1), abs=EPSILON_S)
@@ -95,11 +99,13 @@ def test_live_starts_at_once_wherever_the_stream_starts() -> None:
     assert first.captured_at_s == 50.0
 
 
+@settings(deadline=None)
 @given(making_times)
 def test_max_waits_for_nothing(times_s) -> None:
     assert gaps_s(play("max", times_s, busy_s=0.01)) == pytest.approx([s + 0.01 for s in times_s[1:]], abs=EPSILON_S)
 
 
+@settings(deadline=None)
 @given(making_times)
 def test_lockstep_knows_no_clock(times_s) -> None:
     frames = play("lockstep", times_s, busy_s=0.3)
@@ -125,6 +131,17 @@ def test_closing_cuts_a_wait_short() -> None:
     paced = Paced(stream, pace="live", clock=clock, wait=lambda _: paced.close())
     assert [frame.index for frame in paced] == [0]
     assert stream.is_closed
+
+
+def test_closing_from_another_thread_ends_the_wait_for_a_frame() -> None:
+    clock = ManualClock(0.0)  # stands still: the second frame would never be due
+    paced = Paced(SlowStream([0, 1], [0.0, 0.0], clock), pace="live", clock=clock)
+    frames = iter(paced)
+    next(frames)
+    closer = threading.Thread(target=paced.close)
+    closer.start()
+    assert list(frames) == []
+    closer.join()
 
 
 def test_a_wait_that_returns_early_is_continued() -> None:
