@@ -87,13 +87,11 @@ def _learning(snapshot: Snapshot) -> Text:
 
 
 def _shift(snapshot: Snapshot) -> Text:
-    text = Text(_figure(snapshot.shift_score, 2), style="bold red" if snapshot.is_shifted else "bold")
+    score = (_figure(snapshot.shift_score, 2), "bold red" if snapshot.is_shifted else "bold")
     if not snapshot.shifts:
-        return text + Text("   none detected", style="not bold dim")
+        return Text.assemble(score, ("   none detected", "dim"))
     last = snapshot.shifts[-1]
-    return text + Text(
-        f"   last: {last.kind} at frame {last.frame_index}   {snapshot.num_shifts} in all", style="not bold"
-    )
+    return Text.assemble(score, f"   last: {last.kind} at frame {last.frame_index}   {snapshot.num_shifts} in all")
 
 
 def _parts(snapshot: Snapshot) -> str:

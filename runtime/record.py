@@ -62,9 +62,7 @@ class RunRecord:
             (run_dir / "previews").mkdir()
             (run_dir / "config.toml").write_text(config_toml, encoding="utf-8")
         except FileExistsError as error:
-            raise RunFolderExists(
-                f"--run-dir {run_dir}: exists already; expected a folder that does not, give another name or remove it"
-            ) from error
+            raise _exists(run_dir) from error
         except OSError as error:
             self._give_up(error)
 
@@ -162,6 +160,10 @@ class RunRecord:
 def refuse_existing(run_dir: Path) -> None:
     """RunFolderExists when there is something at `run_dir` already; asked before anything slow is built."""
     if run_dir.exists():
-        raise RunFolderExists(
-            f"--run-dir {run_dir}: exists already; expected a folder that does not, give another name or remove it"
-        )
+        raise _exists(run_dir)
+
+
+def _exists(run_dir: Path) -> RunFolderExists:
+    return RunFolderExists(
+        f"--run-dir {run_dir}: exists already; expected a folder that does not, give another name or remove it"
+    )

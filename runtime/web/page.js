@@ -21,9 +21,9 @@ function showNumbers(s) {
   const health = byId("health");
   health.textContent = s.finished ? `over: ${s.finished}` : s.ready ? "ready" : s.reasons.join("; ");
   health.className = "pill " + (s.ready ? "good" : s.finished ? "" : "bad");
-  setText("domain", s.domain || "unlabelled");
+  setText("domain", s.domain || "unnamed");
   setText("frame", run && run.num_frames ? `frame ${s.frame + 1} of ${run.num_frames}` : `frame ${s.frame + 1}`);
-  setText("miou", scores ? shown(scores.recent_miou) : "-");
+  setText("miou", scores ? shown(scores.recent_miou) : "no labels");
   setText("miou_frozen", scores ? shown(scores.recent_miou_frozen) : "-");
   const [gain, direction] = scores ? signed(scores.recent_miou, scores.recent_miou_frozen) : ["", ""];
   setText("gain", gain);
