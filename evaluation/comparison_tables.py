@@ -23,6 +23,7 @@ HEADINGS = {
     "step_ms": "step ms",
     "steps": "steps",
 }
+SHADOW = "frozen (shadow)"  # the source model beside the adapted one, not a run of the method of that name
 NOTE = (
     "Means over seeds, +- sample standard deviation. mIoU in points; hmean is the harmonic mean over domain visits, "
     "worst drop the largest shortfall against frozen on any visit, harmed windows the share of 100-frame windows more "
@@ -55,7 +56,7 @@ def markdown(comparison: Comparison) -> str:
     )
     if comparison.visits:
         rows = _visit_rows(comparison)
-        lines += ["", "mIoU by visit", "", *_markdown_table(["visit", "frozen", *_names(comparison)], rows)]
+        lines += ["", "mIoU by visit", "", *_markdown_table(["visit", SHADOW, *_names(comparison)], rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -79,11 +80,11 @@ def html(comparison: Comparison) -> str:
     """A self-contained page with both tables."""
     header = [Cell("method"), *(Cell(name, "number") for name in ("runs", *(HEADINGS[name] for name in FIGURES)))]
     rows = [
-        [page.text(row.method), page.text(len(row.seeds)), *(_html_cell(row, name) for name in FIGURES)]
+        [page.text(row.method), page.figure(len(row.seeds), digits=0), *(_html_cell(row, name) for name in FIGURES)]
         for row in comparison.methods
     ]
     facts = ", ".join(f"{key} {value}" for key, value in comparison.conditions.items())
-    visit_header = [Cell("visit"), *(Cell(page.text(name).html, "number") for name in ("frozen", *_names(comparison)))]
+    visit_header = [Cell("visit"), *(Cell(page.text(name).html, "number") for name in (SHADOW, *_names(comparison)))]
     visit_rows = [[page.text(row[0]), *(Cell(cell, "number") for cell in row[1:])] for row in _visit_rows(comparison)]
     return page.page(
         _title(comparison),

@@ -76,23 +76,24 @@ def shade(axes: Axes, spans: Sequence[Span]) -> None:
 
 
 def name_visits(axes: Axes, spans: Sequence[Span]) -> None:
-    """Domain names above the first row; upright where visits are too narrow for them."""
-    named = [span for span in spans if span.name]
-    if not named or len(named) > 60:
-        return
-    total = spans[-1].last - spans[0].first + 1
-    # 190 characters of this size fit the width of the drawing
-    is_narrow = any(len(span.name) + 1 > 190 * (span.last - span.first + 1) / total for span in named)
-    for span in named:
+    """A strip that holds nothing but the visits' names; upright where visits are narrow."""
+    axes.set_axis_off()
+    axes.set_ylim(0, 1)
+    for span in spans:
         axes.annotate(
             span.name,
-            ((span.first + span.last) / 2, 1.02),
-            xycoords=("data", "axes fraction"),
+            ((span.first + span.last) / 2, 0.5),
             ha="center",
-            va="bottom",
-            rotation=90 if is_narrow else 0,
+            va="center",
+            rotation=90 if are_narrow(spans) else 0,
             fontsize=8,
         )
+
+
+def are_narrow(spans: Sequence[Span]) -> bool:
+    """Whether a name is wider than its visit; some 190 characters of this size fit the width of a drawing."""
+    total = spans[-1].last - spans[0].first + 1
+    return any(len(span.name) + 1 > 190 * (span.last - span.first + 1) / total for span in spans)
 
 
 def legend_above(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:

@@ -18,11 +18,12 @@ body { margin: 0; background: #f4f6f8; color: var(--ink); font: 15px/1.5 system-
   "Helvetica Neue", Arial, sans-serif; }
 main { max-width: 1180px; margin: 0 auto; padding: 28px 24px 60px; }
 h1 { font-size: 26px; margin: 0 0 4px; letter-spacing: -0.01em; }
+h1 + p { margin-bottom: 16px; }
 h2 { font-size: 17px; margin: 0 0 12px; }
 p { margin: 0 0 10px; }
 .soft { color: var(--soft); font-size: 13.5px; }
 .notice { background: #fff4dc; border: 1px solid #ecc97a; border-radius: 8px; padding: 10px 14px; margin: 16px 0 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 10px; margin: 20px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 10px; margin: 16px 0; }
 .tile, section { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: 10px 13px; }
 .tile .name { color: var(--soft); font-size: 12px; }

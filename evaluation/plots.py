@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from evaluation.drawing import (
     GRID,
     INK,
+    are_narrow,
     bucketed,
     legend_above,
     line,
@@ -31,7 +32,10 @@ ADAPTED = "#0f6fb3"
 FROZEN = "#8a8f98"
 GOOD = "#1d8a4b"
 BAD = "#c8322b"
+MAX_NAMED_VISITS = 60
 SHIFT_COLORS = {"away": BAD, "change": "#c77700", "return": GOOD}
+
+
 @dataclass(frozen=True, slots=True)
 class _Panel:
     """One row of the drawing over time: how tall, and what draws it."""
@@ -59,7 +63,6 @@ def draw_over_time(timeline: Timeline, domains: Sequence[Row]) -> str:
             axes.grid(axis="y", color=GRID, linewidth=0.7)
             axes.set_axisbelow(True)
             axes.margins(x=0.005)
-        name_visits(grid[0, 0], timeline.spans)
         grid[-1, 0].set_xlabel("frame")
         figure.align_ylabels(list(grid[:, 0]))
         return svg(figure)
@@ -96,11 +99,14 @@ def draw_latency_cdf(timeline: Timeline) -> str:
 
 def _panels(timeline: Timeline, domains: Sequence[Row]) -> list[_Panel]:
     panels = []
-    if not timeline.miou.is_empty or domains:
+    if any(span.name for span in timeline.spans) and len(timeline.spans) <= MAX_NAMED_VISITS:
+        height = 0.8 if are_narrow(timeline.spans) else 0.25
+        panels.append(_Panel(height, lambda axes: name_visits(axes, timeline.spans)))
+    has_labels = not timeline.miou.is_empty or bool(domains)
+    if has_labels:
         panels.append(_Panel(2.6, lambda axes: _draw_quality(axes, timeline, domains)))
     if not timeline.confidence.is_empty:
-        height = 1.3 if panels else 1.8
-        panels.append(_Panel(height, lambda axes: _draw_health(axes, timeline)))
+        panels.append(_Panel(1.3 if has_labels else 1.8, lambda axes: _draw_health(axes, timeline)))
     if not timeline.shift_score.is_empty or timeline.shifts:
         panels.append(_Panel(1.3, lambda axes: _draw_shift(axes, timeline)))
     if not timeline.version.is_empty:

@@ -65,9 +65,7 @@ def tiles(run: RunFolder, timeline: Timeline) -> str:
     """Headline figures: accuracy, worst drop, latency, drops, steps, shifts."""
     found = [*_quality_tiles(run, timeline), *_health_tiles(run, timeline)]
     latency = lookup(run.summary, "latency_ms.capture_to_result") or percentiles(timeline.latency.values)
-    found.append(
-        page.tile("p99 latency", _ms(latency.get("p99")), f"p50 {_ms(latency.get('p50'))}")
-    )
+    found.append(page.tile("p99 latency", _ms(latency.get("p99")), f"p50 {_ms(latency.get('p50'))}"))
     dropped = lookup(run.summary, "frames.dropped") or dict(timeline.drops)
     predicted = lookup(run.summary, "frames.predicted") or timeline.num_predicted
     reasons = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or f"of {predicted} predicted"
@@ -150,7 +148,10 @@ def adaptation_table(run: RunFolder, timeline: Timeline) -> str:
     if adaptation is None:
         counts = [(outcome, count) for outcome, count in sorted(timeline.outcomes.items())]
         return page.pairs(counts) if counts else ""
-    return page.pairs(_flattened(adaptation))
+    before, after = (adaptation.get(f"frozen_digest_{when}") for when in ("before", "after"))
+    frozen = "not compared" if before is None or after is None else "unchanged" if before == after else "CHANGED"
+    shown = {key: value for key, value in adaptation.items() if not key.startswith("frozen_digest")}
+    return page.pairs([*_flattened(shown), ("frozen weights", frozen)])
 
 
 def shift_table(run: RunFolder, timeline: Timeline) -> str:
@@ -235,5 +236,7 @@ def _flattened(values: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flattened(value, name)
         elif isinstance(value, float):
             yield name, f"{value:,.3f}".rstrip("0").rstrip(".")
+        elif isinstance(value, int):
+            yield name, f"{value:,}"
         else:
             yield name, "-" if value is None else value

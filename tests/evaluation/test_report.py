@@ -5,22 +5,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from evaluation.online import OnlineScore
 from evaluation.report import main, write_report
-from evaluation.run_folder import NotARunFolder, lookup, read_run
-from evaluation.timeline import percentiles, read_timeline
-from runtime.events import Rollback, ShiftEvent, ShiftScore
-from runtime.record import RunRecord
-from runtime.summary import SummaryBuilder
-from tests.fakes import (
-    CLASSES,
-    make_frame,
-    make_prediction,
-    make_run_finished,
-    make_run_started,
-    make_shadow,
-    make_step,
-)
+from evaluation.run_folder import NotARunFolder, read_run
 
 NAMES = (
     *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic_light", "traffic_sign", "vegetation"),
@@ -216,6 +202,14 @@ def test_lost_class_is_marked_and_absent_class_is_a_dash(html):
     assert re.search(r'train</td><td class="number">-</td><td class="number">-</td>', html)
 
 
+def test_frozen_weights_that_changed_are_told(html, run_dir):
+    assert 'frozen weights</td><td class="">unchanged' in html
+    summary = json.loads((run_dir / "summary.json").read_text())
+    summary["adaptation"]["frozen_digest_after"] = "cd" * 32
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    assert 'frozen weights</td><td class="">CHANGED' in read(run_dir)
+
+
 def test_equal_folders_give_equal_reports(html, tmp_path):
     assert read(FakeRun(tmp_path / "run").write()) == html
 
@@ -289,51 +283,3 @@ def test_folder_without_a_run_is_an_error_in_one_line(tmp_path, capsys):
 def test_report_verb_prints_the_path(run_dir, capsys):
     assert main(run_dir) == 0
     assert capsys.readouterr().out.strip() == str(run_dir / "report.html")
-
-
-def test_report_of_what_the_runtime_records(tmp_path):
-    """Events through the real scorer, record and summary: the report finds every field where they put it."""
-    scorer, summary = OnlineScore(CLASSES), SummaryBuilder({"python": "3.11"})
-    record = RunRecord(tmp_path / "run", config_toml="[run]\n", scores=scorer.scores)
-    for event in recorded_events():
-        for observer in (scorer, summary, record):
-            observer.observe(event)
-    record.close()
-    record.write_summary(summary.build(scorer.scores()))
-    run = read_run(tmp_path / "run")
-    timeline = read_timeline(run)
-    curves = (timeline.miou, timeline.miou_frozen, timeline.confidence, timeline.agreement, timeline.latency)
-    assert not any(curve.is_empty for curve in (*curves, timeline.loss, timeline.shift_score, timeline.version))
-    assert [(span.name, span.first, span.last) for span in timeline.spans] == [("clear", 0, 9), ("fog_75m", 10, 19)]
-    assert [(mark.frame, mark.kind, mark.detail) for mark in timeline.shifts] == [(11, "away", "fog_75m")]
-    assert [mark.kind for mark in timeline.troubles] == ["rollback", "nonfinite"]
-    html = read(tmp_path / "run")
-    assert html.count("data:image/") == 8
-    assert html.count("fog_75m</td>") == 2
-    assert "sidewalk</td>" in html
-
-
-def recorded_events():
-    yield make_run_started()
-    for index in range(20):
-        frame = make_frame(index, at_s=100.0 + index / 10, domain="clear" if index < 10 else "fog_75m")
-        prediction = make_prediction(frame, version=index)
-        yield from (prediction, make_shadow(prediction))
-        yield ShiftScore(index, index / 10, index > 10, prediction.finished_at_s)
-        yield make_step(index, outcome="nonfinite" if index == 7 else "applied", version=index + 1)
-        if index == 11:
-            yield ShiftEvent(index, "away", 1.1, frame.domain, prediction.finished_at_s)
-    yield Rollback(19, 3, "loss above its band", 102.0)
-    yield make_run_finished()
-
-
-def test_percentiles_pass_over_what_was_not_measured():
-    found = percentiles(np.array([np.nan, *range(1, 102)]))
-    assert (found["p50"], found["p95"], found["p99"], found["max"]) == (51.0, 96.0, 100.0, 101.0)
-    assert np.isnan(percentiles(np.array([np.nan]))["p99"])
-
-
-def test_lookup_stops_where_a_part_is_missing():
-    assert lookup({"a": {"b": 3}}, "a.b") == 3
-    assert lookup({"a": None}, "a.b") is None
-    assert lookup(None, "a") is None
