@@ -1,0 +1,243 @@
+"""`udaseg-runtime pretrain`: train a source model and write its checkpoint.
+
+An interrupted training (Ctrl-C, power cut) goes on from OUT.partial when the same command is given again; on a CPU it
+then ends with the weights of an uninterrupted one.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from models.checkpoint import Manifest, Source, save_checkpoint
+from models.zoo import MODELS, build_model
+from replay.augment import CropRule
+from replay.pool import AugmentedSamples
+from replay.sampling import SamplingRule
+from runtime.config import ConfigError, nearest
+from runtime.pretraining.config import PretrainConfig
+from runtime.pretraining.data import TrainingData, load_training_data
+from runtime.pretraining.loader import open_loader
+from runtime.pretraining.loop import Collaborators, Rhythm, TrainingDiverged, train
+from runtime.pretraining.progress import clock_time, open_progress
+from runtime.pretraining.state import PartialTraining, read_partial, write_partial
+from runtime.pretraining.trainer import Recipe, Trainer
+from runtime.pretraining.validation import mean_iou
+from streams.datasets.labels import CITYSCAPES
+
+DEFAULT_BATCH = {"cpu": 8, "cuda": 32}
+MAX_WORKERS = {"cpu": 1, "cuda": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainResult:
+    """How a training ended. `miou` in points is None without validation frames; unless complete no checkpoint is
+    written.
+    """
+
+    is_complete: bool
+    num_steps_done: int
+    loss: float
+    miou: float | None
+    trained_s: float
+    checkpoint: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Hardware:
+    """Device and what depends on it."""
+
+    device: torch.device
+    precision: torch.dtype
+    batch: int
+    workers: int
+
+
+def pretrain(
+    config: PretrainConfig, *, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> PretrainResult:
+    """Trains to the end, or to the first Ctrl-C, which saves the state. Errors of settings and data are one line
+    each.
+    """
+    console = console or Console(quiet=config.quiet)
+    if config.model not in MODELS:
+        raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    hardware = _choose_hardware(config)
+    identity = _identity(config, hardware)
+    partial = read_partial(config.partial, identity=identity) if config.partial.exists() else None
+    console.print(f"preparing samples of {config.dataset}", highlight=False)
+    data = load_training_data(config, processes=os.cpu_count() or 1)
+    model = build_model(config.model, num_classes=len(CITYSCAPES.names))
+    trainer = Trainer(model, recipe=_recipe(config), device=hardware.device, precision=hardware.precision)
+    if partial is not None:
+        trainer.load_state(partial.tensors, num_steps_done=partial.num_steps_done)
+        console.print(
+            f"going on from step {partial.num_steps_done} of {config.steps} ({config.partial})", highlight=False
+        )
+    result = _train(config, hardware, data, trainer, partial, console=console, clock=clock)
+    if not result.is_complete:
+        console.print(
+            f"stopped at step {result.num_steps_done}; the same command goes on from {config.partial}", highlight=False
+        )
+        return result
+    _write_checkpoint(config, data, trainer, result, identity)
+    score = "" if result.miou is None else f", {result.miou:.1f} mIoU on unseen frames"
+    console.print(f"wrote {config.out} after {clock_time(result.trained_s)}{score}", highlight=False)
+    return result
+
+
+def _train(
+    config: PretrainConfig,
+    hardware: _Hardware,
+    data: TrainingData,
+    trainer: Trainer,
+    partial: PartialTraining | None,
+    *,
+    console: Console,
+    clock: Callable[[], float],
+) -> PretrainResult:
+    workers = hardware.workers if partial is None else int(partial.loader["workers"])
+    loader = open_loader(
+        _crops(config, data, hardware),
+        batch=hardware.batch,
+        workers=workers,
+        pins_memory=hardware.device.type == "cuda",
+        state=None if partial is None else partial.loader["state"],
+    )
+    began_at_s = clock() - (0.0 if partial is None else partial.trained_s)
+    identity = _identity(config, hardware)
+
+    def save() -> None:
+        position = {"workers": workers, "state": loader.state_dict()}
+        state = PartialTraining(trainer.state(), trainer.num_steps_done, position, clock() - began_at_s, identity)
+        write_partial(config.partial, state)
+
+    def score(validation: Any = data.validation) -> float:
+        return mean_iou(trainer.averaged, validation, device=hardware.device, precision=hardware.precision)
+
+    rhythm = Rhythm(config.steps, config.validate_every, config.save_every_s)
+    with (
+        _first_interrupt() as interrupted,
+        open_progress(config.steps, first_step=trainer.num_steps_done, console=console, clock=clock) as progress,
+    ):
+        others = Collaborators(score if data.validation else None, save, interrupted.is_set, progress, clock)
+        try:
+            outcome = train(trainer, loader, rhythm=rhythm, others=others)
+        except TrainingDiverged as error:
+            raise ConfigError(str(error)) from error
+    return PretrainResult(
+        is_complete=trainer.num_steps_done >= config.steps,
+        num_steps_done=trainer.num_steps_done,
+        loss=outcome.loss,
+        miou=outcome.miou,
+        trained_s=clock() - began_at_s,
+        checkpoint=config.out,
+    )
+
+
+def _crops(config: PretrainConfig, data: TrainingData, hardware: _Hardware) -> AugmentedSamples:
+    return AugmentedSamples(
+        data.training,
+        crop=CropRule(config.crop_HW, (config.scale_low, config.scale_high)),
+        rule=SamplingRule(temperature=config.rare_class_temperature),
+        photometric=config.photometric,
+        seed=config.seed,
+        num_positions=config.steps * hardware.batch,
+    )
+
+
+def _recipe(config: PretrainConfig) -> Recipe:
+    return Recipe(
+        num_steps=config.steps,
+        learning_rate=config.learning_rate,
+        head_multiplier=config.head_multiplier,
+        weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
+    )
+
+
+def _identity(config: PretrainConfig, hardware: _Hardware) -> dict[str, Any]:  # JSON values
+    """All settings that decide what the weights become; also the recipe in the checkpoint's manifest."""
+    names = (
+        "dataset", "model", "steps", "learning_rate", "head_multiplier", "weight_decay", "ema_decay", "scale_low",
+        "scale_high", "photometric", "rare_class_temperature", "seed",
+    )  # fmt: skip
+    identity = {name: getattr(config, name) for name in names}
+    identity |= {"size": list(config.size_HW), "crop": list(config.crop_HW), "batch": hardware.batch}
+    identity["precision"] = str(hardware.precision).removeprefix("torch.")
+    if config.uses_synthetic:
+        identity["samples"] = config.samples
+    return identity
+
+
+def _write_checkpoint(
+    config: PretrainConfig,
+    data: TrainingData,
+    trainer: Trainer,
+    result: PretrainResult,
+    identity: Mapping[str, Any],
+) -> None:
+    """Averaged weights with their manifest; the training state has then served its purpose."""
+    metrics = {"loss": result.loss, "trained_s": round(result.trained_s, 1)}
+    if result.miou is not None:
+        metrics["miou"] = result.miou
+    manifest = Manifest(
+        model=config.model,
+        num_classes=len(CITYSCAPES.names),
+        classes=CITYSCAPES.names,
+        source=Source(data.layout, data.split, config.size_HW),
+        recipe=identity,
+        metrics=metrics,
+    )
+    save_checkpoint(config.out, trainer.averaged.state_dict(), manifest)
+    config.partial.unlink(missing_ok=True)
+
+
+def _choose_hardware(config: PretrainConfig) -> _Hardware:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
+    kind = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+    workers = max(0, min(MAX_WORKERS[kind], (os.cpu_count() or 1) - 1)) if config.workers is None else config.workers
+    return _Hardware(torch.device(kind), _choose_precision(config, kind), config.batch or DEFAULT_BATCH[kind], workers)
+
+
+def _choose_precision(config: PretrainConfig, kind: str) -> torch.dtype:
+    """bf16 emulated by a CPU without AVX512-BF16 or AMX is slower than fp32."""
+    if config.precision != "auto":
+        return torch.bfloat16 if config.precision == "bf16" else torch.float32
+    if kind == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    capabilities = torch.cpu.get_capabilities()
+    has_bf16 = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return torch.bfloat16 if has_bf16 else torch.float32
+
+
+@contextlib.contextmanager
+def _first_interrupt() -> Iterator[threading.Event]:
+    """An event set by the first Ctrl-C, so that a step is never cut in half; the second one interrupts as usual."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def on_interrupt(_: int, __: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)

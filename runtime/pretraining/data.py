@@ -1,0 +1,71 @@
+"""Labelled samples of a training: rendered or read once into memory, as uint8.
+
+On two cores rendering one frame costs about what training on it does, so frames are made once and shown in many crops.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from replay.pool import SamplePool
+from runtime.config import ConfigError
+from runtime.pretraining.config import SYNTHETIC, PretrainConfig
+from runtime.pretraining.render import rendered_samples
+from streams.datasets.labels import CITYSCAPES
+from streams.datasets.samples import LabelledSamples
+from streams.datasets.splits import open_split
+
+CLEAR_SPLIT = "clear"
+NUM_VALIDATION_SAMPLES = 64
+VALIDATION_SEED_OFFSET = 1_000_003  # rendered validation places under --seed S are training places of no sensible seed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What to train on, what to score on (None: nothing), and the names of layout and split for the manifest."""
+
+    layout: str
+    split: str
+    training: SamplePool
+    validation: SamplePool | None
+
+
+def load_training_data(config: PretrainConfig, *, processes: int) -> TrainingData:
+    """Renders or reads the samples; UnknownStream and StreamNotOpened say in a line what cannot be found or read."""
+    if config.uses_synthetic:
+        _check_synthetic(config)
+        training = _rendered(config.samples, config, seed=config.seed, processes=processes)
+        seed = config.seed + VALIDATION_SEED_OFFSET
+        validation = _rendered(NUM_VALIDATION_SAMPLES, config, seed=seed, processes=processes)
+        return TrainingData(SYNTHETIC, CLEAR_SPLIT, training, validation)
+    split = open_split(config.dataset, config.data, is_source=True)
+    scored = None
+    if config.validation is not None:
+        words = f"{config.layout}:{config.validation}"
+        scored = _read(LabelledSamples(open_split(words, config.data, option="--validation "), size_HW=config.size_HW))
+    return TrainingData(split.layout.name, split.name, _read(LabelledSamples(split, size_HW=config.size_HW)), scored)
+
+
+def _check_synthetic(config: PretrainConfig) -> None:
+    unused: dict[str, str | Path | None] = {"--data": config.data, "--validation": config.validation}
+    for option, value in unused.items():
+        if value is not None:
+            raise ConfigError(f"{option} {value}: has no meaning with the synthetic world; drop it or give --dataset")
+    if config.dataset not in (SYNTHETIC, f"{SYNTHETIC}:{CLEAR_SPLIT}"):
+        raise ConfigError(f"--dataset {config.dataset}: the synthetic world has one source split; give {SYNTHETIC}")
+
+
+def _rendered(num: int, config: PretrainConfig, *, seed: int, processes: int) -> SamplePool:
+    samples = rendered_samples(num, seed=seed, size_HW=config.size_HW, processes=processes)
+    return SamplePool.collect(samples, num_samples=num, num_classes=len(CITYSCAPES.names))
+
+
+def _read(samples: LabelledSamples) -> SamplePool:
+    return SamplePool.collect(_each(samples), num_samples=len(samples), num_classes=len(CITYSCAPES.names))
+
+
+def _each(samples: LabelledSamples) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for number in range(len(samples)):
+        yield samples[number]

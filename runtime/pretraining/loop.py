@@ -1,0 +1,86 @@
+"""The training loop: batches to steps, and now and then a report, a score, a saved state.
+
+It decides when; what a step, a score or a saved state is, its collaborators know.
+"""
+
+# B batch, H height, W width, C channels
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from runtime.pretraining.progress import TrainingProgress
+from runtime.pretraining.trainer import Trainer
+
+REPORT_EVERY = 20
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no longer a number; the state saved last is from before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How long to train and how often to look up."""
+
+    num_steps: int
+    validate_every: int
+    save_every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where the loop ended: the mean loss reported last and the last score in points (None: nothing to score on)."""
+
+    loss: float
+    miou: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    """`score` gives mIoU in points, `save` keeps the state, `should_stop` is asked after every step."""
+
+    score: Callable[[], float] | None
+    save: Callable[[], None]
+    should_stop: Callable[[], bool]
+    progress: TrainingProgress
+    clock: Callable[[], float]
+
+
+def train(
+    trainer: Trainer, batches: Iterable[tuple[Tensor, Tensor]], *, rhythm: Rhythm, others: Collaborators
+) -> Outcome:
+    """Steps until `num_steps` are done in all or `should_stop` holds; the state is saved before an early stop."""
+    losses: list[Tensor] = []
+    loss, miou = math.nan, None
+    saved_at_s = others.clock()
+    for images_BHWC, labels_BHW in batches:
+        losses.append(trainer.step(images_BHWC, labels_BHW))
+        done = trainer.num_steps_done
+        is_last, stops = done >= rhythm.num_steps, others.should_stop()
+        if done % REPORT_EVERY == 0 or is_last or stops:
+            loss = _mean(losses, done)
+            losses.clear()
+            others.progress.advance(done, loss=loss, learning_rate=trainer.learning_rate)
+        if others.score is not None and (done % rhythm.validate_every == 0 or is_last):
+            miou = others.score()
+            others.progress.note(f"step {done}: {miou:.1f} mIoU on unseen frames")
+        if is_last:
+            break
+        if stops or others.clock() - saved_at_s >= rhythm.save_every_s:
+            others.save()
+            saved_at_s = others.clock()
+        if stops:
+            break
+    return Outcome(loss, miou)
+
+
+def _mean(losses: list[Tensor], step: int) -> float:
+    """One wait for the device per report. TrainingDiverged where the mean is not finite."""
+    mean = float(torch.stack(losses).mean())
+    if not math.isfinite(mean):
+        raise TrainingDiverged(f"--learning-rate: the loss is {mean} at step {step}; try half of it")
+    return mean

@@ -1,0 +1,22 @@
+"""Step size over a training run of known length: a pure function of the step."""
+
+import math
+
+WARMUP_SHARE = 0.05
+MAX_WARMUP_STEPS = 1500
+
+
+def learning_rate_factor(step: int, *, num_steps: int) -> float:
+    """Linear warm-up over the first 5 % (at most 1500 steps), then half a cosine down to 0. In (0, 1] within the
+    run.
+    """
+    num_warmup = min(MAX_WARMUP_STEPS, max(1, round(WARMUP_SHARE * num_steps)))
+    if step < num_warmup:
+        return (step + 1) / num_warmup
+    progress = (step - num_warmup) / max(1, num_steps - num_warmup)
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def averaging_decay(num_updates: int, *, decay: float) -> float:
+    """min(1 - 1 / (t + 1), decay): a plain mean at first, so that random initial weights are soon forgotten."""
+    return min(1.0 - 1.0 / (num_updates + 1), decay)
