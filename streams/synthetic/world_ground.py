@@ -82,10 +82,13 @@ class Ground:
     def strip(self, start_chunk: int, chunks: list[tuple[np.ndarray, np.ndarray]]) -> Strip:
         """Join the pictures of consecutive chunks into a strip."""
         picture = np.concatenate([chunk[0] for chunk in chunks])
+        full_V, full_U = picture.shape[:2]
         pictures = {}
-        for across, along in self.levels():
-            size = (picture.shape[1] >> across, picture.shape[0] >> along)
-            pictures[across, along] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        for across, along in sorted(self.levels()):
+            size = (full_U >> across, full_V >> along)
+            if picture.shape[1::-1] != size:
+                picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            pictures[across, along] = picture
         return Strip(start_chunk * CHUNK_M, pictures, np.concatenate([chunk[1] for chunk in chunks]))
 
     def draw(self, image_HW4: np.ndarray, label_HW: np.ndarray, strip: Strip, pose: Pose) -> None:
@@ -150,6 +153,8 @@ def _chunk_texture(
         _fill(picture, label, (side * edge, side * back), materials.paving[pick], SIDEWALK)
         surface, train_id = (materials.grass[pick], TERRAIN) if lot.is_green else (materials.paving[1 - pick], SIDEWALK)
         _fill(picture, label, (side * back, side * HALF_WIDTH_M), surface, train_id)
+        if lot.is_green and street.has_verge:
+            _fill(picture, label, (side * (edge + 0.2), side * (edge + 1.2)), materials.grass[pick], TERRAIN)
         verge = _columns(side * (edge + 0.02), side * (edge + 0.20))
         picture[:, verge] = np.array(materials.kerb).astype(np.uint8)
         gutter = _columns(side * (edge - 0.10), side * (edge + 0.02))

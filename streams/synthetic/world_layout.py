@@ -86,6 +86,7 @@ class Street:
         self.parking_m = 2.2 if self.has_parking else 0.0
         self.half_road_m = lanes_m + self.parking_m + 0.3
         self.pavement_m = float(rng.uniform(2.8, 4.2))
+        self.has_verge = bool(rng.random() < 0.5)
         self.lane_m = 5.25 if self.is_wide else 1.75
         self.curb_lane_m = lanes_m - 0.1
         lines: list[tuple[float, bool]] = [(0.0, bool(rng.random() < 0.6))]
