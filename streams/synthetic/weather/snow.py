@@ -47,7 +47,7 @@ def snow_cover(image_HWC: np.ndarray, ground_HW: np.ndarray, rate_mm_h: float) -
     height, width = ground_HW.shape
     share = 0.85 * (1.0 - math.exp(-rate_mm_h / 2.5))
     patches_HW = cv2.GaussianBlur(streak_grain(height, width, 3, np.random.default_rng(7)), (0, 0), height / 90.0)
-    patches_HW = cv2.min(cv2.max(1.0 + 0.8 * patches_HW, 0.75), 1.0)
+    patches_HW = cv2.min(cv2.max(1.0 + 0.5 * patches_HW, 0.85), 1.0)
     return blend(image_HWC, 1.0 - share * ground_HW * patches_HW, SNOW_RGB)
 
 
