@@ -1,0 +1,76 @@
+"""Losses against closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from models.losses import cross_entropy, shrink_labels, soft_cross_entropy, soft_entropy, weighted_cross_entropy
+
+
+def test_uniform_logits_cost_log_k() -> None:
+    labels = torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8)
+    assert cross_entropy(torch.zeros(1, 5, 2, 2), labels).item() == pytest.approx(math.log(5))
+
+
+def test_ignored_pixels_do_not_count() -> None:
+    logits = torch.randn(1, 4, 2, 2)
+    labels = torch.tensor([[[3, 255], [255, 255]]])
+    expected = -torch.log_softmax(logits[0, :, 0, 0], dim=0)[3]
+    torch.testing.assert_close(cross_entropy(logits, labels), expected)
+
+
+def test_no_valid_pixel_costs_nothing_and_has_a_finite_gradient() -> None:
+    logits = torch.randn(1, 4, 2, 2, requires_grad=True)
+    loss = cross_entropy(logits, torch.full((1, 2, 2), 255))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_class_weights_scale_terms_but_not_the_divisor() -> None:
+    labels = torch.tensor([[[0, 1]]])
+    loss = cross_entropy(torch.zeros(1, 2, 1, 2), labels, class_weights_K=torch.tensor([3.0, 1.0]))
+    assert loss.item() == pytest.approx((3 + 1) * math.log(2) / 2)
+
+
+def test_weighted_loss_averages_over_all_pixels() -> None:
+    labels = torch.tensor([[[0, 1, 255, 0]]])
+    weights = torch.tensor([[[1.0, 0.5, 1.0, 0.0]]])
+    loss = weighted_cross_entropy(torch.zeros(1, 2, 1, 4), labels, weights)
+    assert loss.item() == pytest.approx(1.5 * math.log(2) / 4)
+
+
+def test_memory_layout_does_not_matter() -> None:
+    logits, labels = torch.randn(2, 6, 4, 5), torch.randint(0, 6, (2, 4, 5))
+    strided = logits.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(cross_entropy(logits, labels), cross_entropy(strided, labels))
+    torch.testing.assert_close(cross_entropy(logits, labels), torch.nn.functional.cross_entropy(logits, labels))
+
+
+def test_entropy_of_uniform_and_certain_logits() -> None:
+    assert soft_entropy(torch.zeros(1, 19, 2, 2)).item() == pytest.approx(math.log(19))
+    certain = torch.zeros(1, 19, 2, 2)
+    certain[:, 3] = 1000.0
+    assert soft_entropy(certain).item() == pytest.approx(0.0)
+
+
+def test_soft_cross_entropy_against_itself_is_the_entropy() -> None:
+    logits = torch.randn(2, 5, 3, 3)
+    torch.testing.assert_close(soft_cross_entropy(logits, logits.softmax(dim=1)), soft_entropy(logits))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_shrunk_labels_are_those_under_the_centres(dtype: torch.dtype) -> None:
+    labels = torch.arange(8 * 12).view(1, 8, 12).to(dtype)
+    small = shrink_labels(labels, (2, 3))
+    assert small.dtype == dtype
+    assert torch.equal(small, labels[:, 2::4, 2::4])
+    assert shrink_labels(labels, (8, 12)) is labels
+
+
+def test_shrinking_by_a_broken_factor_stays_inside() -> None:
+    labels = torch.arange(45 * 7).view(1, 45, 7)
+    small = shrink_labels(labels, (12, 2))
+    assert small.shape == (1, 12, 2)
+    assert small.max() < 45 * 7
