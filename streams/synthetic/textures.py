@@ -54,9 +54,9 @@ def paint(value_HW: np.ndarray, colour: Colour) -> np.ndarray:
 
 def asphalt(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
     """Grainy dark surface with slow stains."""
-    grain = noise(rng, size_HW, cell_px=3, octaves=1)
+    grain = noise(rng, size_HW, cell_px=2, octaves=1)
     stains = noise(rng, size_HW, cell_px=128, octaves=3)
-    return paint(1 + 0.07 * grain + 0.05 * stains, colour)
+    return paint(1 + 0.055 * grain + 0.05 * stains, colour)
 
 
 def paving(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, slab_px: tuple[int, int]) -> np.ndarray:
