@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     from evaluation.report import write_report
     from runtime.session import run_session
 
-    run_session(config, make_scorer=OnlineScore, finish=lambda run_dir: print(f"report {write_report(run_dir)}"))
+    run_session(config, make_scorer=OnlineScore, finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"))
     return EXIT_DONE
 
 
@@ -72,6 +72,14 @@ def methods(_: Sequence[str]) -> int:
     return EXIT_DONE
 
 
+def compare(arguments: Sequence[str]) -> int:
+    """Several methods on the same stream and seeds."""
+    from benchmarks.compare import CompareConfig, run_comparison
+
+    print(run_comparison(parse(CompareConfig, arguments, prog="udaseg-runtime compare")))
+    return EXIT_DONE
+
+
 def report(arguments: Sequence[str]) -> int:
     """Rebuild the report of a run folder."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
@@ -107,6 +115,7 @@ VERBS: dict[str, Verb] = {
     "models": Verb("the models and shipped checkpoints there are", models),
     "methods": Verb("the adaptation methods there are", methods),
     "pretrain": Verb("train a source model and write its checkpoint", pretrain),
+    "compare": Verb("run several methods on one stream and compare them", compare),
     "report": Verb("rebuild report.html from a run folder", report),
     "bench": Verb("run a benchmark", bench),
     "help": Verb("this list", help_text),

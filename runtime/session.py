@@ -148,9 +148,11 @@ class Session:
         self._record.close()
         summary = self._summary.build(self._scorer.scores())
         self._record.write_summary(summary)
+        render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
         if self._record.fault is None:
             finish(self._record.path)
-        render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
+        else:
+            self._console.print(f"the run folder is incomplete: {self._record.fault}", markup=False)
         return summary
 
     def _opening(self) -> RunStarted:
@@ -186,8 +188,13 @@ class Session:
 
     def _build_metrics(self) -> Metrics:
         parts = self._parts
+        environment = describe_environment(_device_name(parts.device))
         metrics = Metrics(
-            new_registry(), stream=parts.stream.name, classes=parts.manifest.classes, scores=self._scorer.scores
+            new_registry(),
+            stream=parts.stream.name,
+            classes=parts.manifest.classes,
+            scores=self._scorer.scores,
+            build={"version": environment["package_version"], "torch": environment["torch"]},
         )
         metrics.watch_replay(lambda: parts.replay.statistics().num_bytes)
         for name, depth in parts.driver.queue_depths().items():
