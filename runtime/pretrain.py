@@ -5,6 +5,8 @@ then ends with the weights of an uninterrupted one.
 """
 
 import contextlib
+import functools
+import math
 import os
 import signal
 import threading
@@ -122,26 +124,32 @@ def _train(
     def save() -> None:
         position = {"workers": workers, "state": loader.state_dict()}
         state = PartialTraining(trainer.state(), trainer.num_steps_done, position, clock() - began_at_s, identity)
-        write_partial(config.partial, state)
+        try:
+            write_partial(config.partial, state)
+        except OSError as error:
+            console.print(f"{config.partial}: state not saved ({error.strerror}); training goes on", highlight=False)
 
-    def score(validation: Any = data.validation) -> float:
-        return mean_iou(trainer.averaged, validation, device=hardware.device, precision=hardware.precision)
-
+    score = None
+    if data.validation is not None:
+        score = functools.partial(
+            mean_iou, trainer.averaged, data.validation, device=hardware.device, precision=hardware.precision
+        )
     rhythm = Rhythm(config.steps, config.validate_every, config.save_every_s)
     with (
         _first_interrupt() as interrupted,
         open_progress(config.steps, first_step=trainer.num_steps_done, console=console, clock=clock) as progress,
     ):
-        others = Collaborators(score if data.validation else None, save, interrupted.is_set, progress, clock)
+        others = Collaborators(score, save, interrupted.is_set, progress, clock)
         try:
-            outcome = train(trainer, loader, rhythm=rhythm, others=others)
+            loss = train(trainer, loader, rhythm=rhythm, others=others)
         except TrainingDiverged as error:
             raise ConfigError(str(error)) from error
+    is_complete = trainer.num_steps_done >= config.steps
     return PretrainResult(
-        is_complete=trainer.num_steps_done >= config.steps,
+        is_complete=is_complete,
         num_steps_done=trainer.num_steps_done,
-        loss=outcome.loss,
-        miou=outcome.miou,
+        loss=loss,
+        miou=score() if is_complete and score is not None else None,
         trained_s=clock() - began_at_s,
         checkpoint=config.out,
     )
@@ -190,9 +198,8 @@ def _write_checkpoint(
     identity: Mapping[str, Any],
 ) -> None:
     """Averaged weights with their manifest; the training state has then served its purpose."""
-    metrics = {"loss": result.loss, "trained_s": round(result.trained_s, 1)}
-    if result.miou is not None:
-        metrics["miou"] = result.miou
+    known = {"loss": result.loss, "miou": result.miou, "trained_s": round(result.trained_s, 1)}
+    metrics = {name: value for name, value in known.items() if value is not None and math.isfinite(value)}
     manifest = Manifest(
         model=config.model,
         num_classes=len(CITYSCAPES.names),
@@ -201,7 +208,12 @@ def _write_checkpoint(
         recipe=identity,
         metrics=metrics,
     )
-    save_checkpoint(config.out, trainer.averaged.state_dict(), manifest)
+    try:
+        save_checkpoint(config.out, trainer.averaged.state_dict(), manifest)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {config.out}: cannot be written ({error.strerror}); make room, then give the same command again"
+        ) from error
     config.partial.unlink(missing_ok=True)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from replay.pool import SamplePool
-from runtime.config import ConfigError
+from runtime.config import ConfigError, nearest
 from runtime.pretraining.config import SYNTHETIC, PretrainConfig
 from runtime.pretraining.render import rendered_samples
 from streams.datasets.labels import CITYSCAPES
 from streams.datasets.samples import LabelledSamples
-from streams.datasets.splits import open_split
+from streams.datasets.splits import LAYOUTS, open_split
 
 CLEAR_SPLIT = "clear"
 NUM_VALIDATION_SAMPLES = 64
@@ -40,6 +40,9 @@ def load_training_data(config: PretrainConfig, *, processes: int) -> TrainingDat
         seed = config.seed + VALIDATION_SEED_OFFSET
         validation = _rendered(NUM_VALIDATION_SAMPLES, config, seed=seed, processes=processes)
         return TrainingData(SYNTHETIC, CLEAR_SPLIT, training, validation)
+    if config.layout not in LAYOUTS:
+        near = nearest(config.layout, [SYNTHETIC, *LAYOUTS])
+        raise ConfigError(f"--dataset {config.dataset}: no such data set; {near}")
     split = open_split(config.dataset, config.data, is_source=True)
     scored = None
     if config.validation is not None:

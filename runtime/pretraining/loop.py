@@ -32,14 +32,6 @@ class Rhythm:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Where the loop ended: the mean loss reported last and the last score in points (None: nothing to score on)."""
-
-    loss: float
-    miou: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Collaborators:
     """`score` gives mIoU in points, `save` keeps the state, `should_stop` is asked after every step."""
 
@@ -52,30 +44,30 @@ class Collaborators:
 
 def train(
     trainer: Trainer, batches: Iterable[tuple[Tensor, Tensor]], *, rhythm: Rhythm, others: Collaborators
-) -> Outcome:
-    """Steps until `num_steps` are done in all or `should_stop` holds; the state is saved before an early stop."""
+) -> float:
+    """Steps until `num_steps` are done in all or `should_stop` holds, the state being saved at either end.
+
+    Returns the mean loss reported last, nan where there was no step to take. Raises TrainingDiverged.
+    """
     losses: list[Tensor] = []
-    loss, miou = math.nan, None
+    loss = math.nan
     saved_at_s = others.clock()
     for images_BHWC, labels_BHW in batches:
         losses.append(trainer.step(images_BHWC, labels_BHW))
         done = trainer.num_steps_done
-        is_last, stops = done >= rhythm.num_steps, others.should_stop()
-        if done % REPORT_EVERY == 0 or is_last or stops:
+        ends = done >= rhythm.num_steps or others.should_stop()
+        if done % REPORT_EVERY == 0 or ends:
             loss = _mean(losses, done)
             losses.clear()
             others.progress.advance(done, loss=loss, learning_rate=trainer.learning_rate)
-        if others.score is not None and (done % rhythm.validate_every == 0 or is_last):
-            miou = others.score()
-            others.progress.note(f"step {done}: {miou:.1f} mIoU on unseen frames")
-        if is_last:
-            break
-        if stops or others.clock() - saved_at_s >= rhythm.save_every_s:
+        if others.score is not None and done % rhythm.validate_every == 0 and not ends:
+            others.progress.note(f"step {done}: {others.score():.1f} mIoU on unseen frames")
+        if ends or others.clock() - saved_at_s >= rhythm.save_every_s:
             others.save()
             saved_at_s = others.clock()
-        if stops:
+        if ends:
             break
-    return Outcome(loss, miou)
+    return loss
 
 
 def _mean(losses: list[Tensor], step: int) -> float:

@@ -24,16 +24,6 @@ class TrainingProgress(Protocol):
     def note(self, text: str) -> None: ...
 
 
-class SilentProgress:
-    """Shows nothing."""
-
-    def advance(self, num_steps_done: int, *, loss: float, learning_rate: float) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
-
-
 class PlainProgress:
     """A line now and then, with the rate since this process began and the time left at that rate."""
 
