@@ -71,6 +71,7 @@ def pretrain(
     each.
     """
     console = console or Console(quiet=config.quiet)
+    say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
     if config.model not in MODELS:
         raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
     if config.threads is not None:
@@ -79,40 +80,39 @@ def pretrain(
     hardware = _choose_hardware(config)
     identity = _identity(config, hardware)
     partial = read_partial(config.partial, identity=identity) if config.partial.exists() else None
-    console.print(f"preparing samples of {config.dataset}", highlight=False)
+    say(f"preparing samples of {config.dataset}")
     data = load_training_data(config, processes=os.cpu_count() or 1)
     model = build_model(config.model, num_classes=len(CITYSCAPES.names))
     trainer = Trainer(model, recipe=_recipe(config), device=hardware.device, precision=hardware.precision)
     if partial is not None:
         trainer.load_state(partial.tensors, num_steps_done=partial.num_steps_done)
-        console.print(
-            f"going on from step {partial.num_steps_done} of {config.steps} ({config.partial})", highlight=False
-        )
-    result = _train(config, hardware, data, trainer, partial, console=console, clock=clock)
+        say(f"going on from step {partial.num_steps_done} of {config.steps} ({config.partial})")
+    result = _train(
+        config, hardware=hardware, data=data, trainer=trainer, partial=partial, console=console, clock=clock
+    )
     if not result.is_complete:
-        console.print(
-            f"stopped at step {result.num_steps_done}; the same command goes on from {config.partial}", highlight=False
-        )
+        ahead = f"the same command goes on from {config.partial}" if config.partial.exists() else "nothing was saved"
+        say(f"stopped at step {result.num_steps_done}; {ahead}")
         return result
-    _write_checkpoint(config, data, trainer, result, identity)
+    _write_checkpoint(config, data=data, trainer=trainer, result=result, identity=identity)
     score = "" if result.miou is None else f", {result.miou:.1f} mIoU on unseen frames"
-    console.print(f"wrote {config.out} after {clock_time(result.trained_s)}{score}", highlight=False)
+    say(f"wrote {config.out} after {clock_time(result.trained_s)}{score}")
     return result
 
 
 def _train(
     config: PretrainConfig,
+    *,
     hardware: _Hardware,
     data: TrainingData,
     trainer: Trainer,
     partial: PartialTraining | None,
-    *,
     console: Console,
     clock: Callable[[], float],
 ) -> PretrainResult:
     workers = hardware.workers if partial is None else int(partial.loader["workers"])
     loader = open_loader(
-        _crops(config, data, hardware),
+        _crops(config, data=data, batch=hardware.batch),
         batch=hardware.batch,
         workers=workers,
         pins_memory=hardware.device.type == "cuda",
@@ -127,7 +127,7 @@ def _train(
         try:
             write_partial(config.partial, state)
         except OSError as error:
-            console.print(f"{config.partial}: state not saved ({error.strerror}); training goes on", highlight=False)
+            progress.note(f"{config.partial}: state not saved ({error.strerror}); training goes on")
 
     score = None
     if data.validation is not None:
@@ -155,14 +155,14 @@ def _train(
     )
 
 
-def _crops(config: PretrainConfig, data: TrainingData, hardware: _Hardware) -> AugmentedSamples:
+def _crops(config: PretrainConfig, *, data: TrainingData, batch: int) -> AugmentedSamples:
     return AugmentedSamples(
         data.training,
         crop=CropRule(config.crop_HW, (config.scale_low, config.scale_high)),
         rule=SamplingRule(temperature=config.rare_class_temperature),
         photometric=config.photometric,
         seed=config.seed,
-        num_positions=config.steps * hardware.batch,
+        num_positions=config.steps * batch,
     )
 
 
@@ -192,6 +192,7 @@ def _identity(config: PretrainConfig, hardware: _Hardware) -> dict[str, Any]:  #
 
 def _write_checkpoint(
     config: PretrainConfig,
+    *,
     data: TrainingData,
     trainer: Trainer,
     result: PretrainResult,

@@ -6,6 +6,7 @@ with open_progress(num_steps, console) as progress:
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -64,7 +65,7 @@ class BarProgress:
         self._bar.update(self._task, completed=num_steps_done, loss=f"loss {loss:.3f}", rate=f"lr {learning_rate:.1e}")
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, highlight=False)
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -73,9 +74,8 @@ def open_progress(
 ) -> Iterator[TrainingProgress]:
     """A bar where the console is a terminal, plain lines where it is not."""
     if not console.is_terminal:
-        yield PlainProgress(
-            num_steps, first_step=first_step, write=lambda line: console.print(line, highlight=False), clock=clock
-        )
+        write = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
+        yield PlainProgress(num_steps, first_step=first_step, write=write, clock=clock)
         return
     columns = (
         TextColumn("{task.description}"),
