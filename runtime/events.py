@@ -90,6 +90,15 @@ class FrameCaptured:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameGated:
+    """A predicted frame that is kept from detector and learner: black, flat, duplicate, torn or out of order."""
+
+    frame_index: int
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class AdaptationStep:
     """One attempt to learn. `outcome`: applied, nonfinite, refused_guard, error, relaxed (pulled back to the source).
 
@@ -185,6 +194,7 @@ Event = (
     | FrameDropped
     | Prediction
     | ShadowPrediction
+    | FrameGated
     | AdaptationStep
     | Rollback
     | ShiftScore

@@ -33,6 +33,7 @@ SLOW_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 OTHER = "other"
 DROP_REASONS = ("stale", "invalid", "shutdown", OTHER)
+GATE_REASONS = ("black", "flat", "duplicate", "torn", "out of order", OTHER)
 STEP_OUTCOMES = ("applied", "nonfinite", "refused_guard", "error", "relaxed", OTHER)
 PUBLISHING_OUTCOMES = ("applied", "relaxed")
 SHIFT_KINDS = ("away", "change", "return", OTHER)
@@ -81,6 +82,8 @@ class Metrics:
             case events.FrameCaptured(index=index):
                 self._frames.captured(index)
                 self._last_frame_at.set(self._wall_clock())
+            case events.FrameGated(reason=reason):
+                _child(self._gated, reason).inc()
             case events.FrameDropped(index=index, reason=reason):
                 self._frames.dropped(index, reason if reason in DROP_REASONS else OTHER)
             case events.ShadowPrediction():
@@ -161,6 +164,7 @@ class Metrics:
         self._shifts = make.counters("domain_shifts", "Detected changes of the input.", "kind", SHIFT_KINDS)
 
     def _declare_learning(self, make: "_Maker") -> None:
+        self._gated = make.counters("adapt_frames_gated", "Frames kept from learning.", "reason", GATE_REASONS)
         self._steps = make.counters("adapt_steps", "Attempts to learn.", "outcome", STEP_OUTCOMES)
         self._step_s = make.histogram("adapt_step_duration_seconds", "Time of one attempt to learn.", SLOW_BUCKETS_S)
         self._loss = make.gauge("adapt_loss", "Loss of the last step that computed one.")

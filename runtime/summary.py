@@ -44,6 +44,7 @@ class SummaryBuilder:
         self._finished: events.RunFinished | None = None
         self._num_captured = 0
         self._dropped: Counter[str] = Counter()
+        self._gated: Counter[str] = Counter()
         self._latencies_ms = array("d")
         self._inferences_ms = array("d")
         self._shadows_ms = array("d")
@@ -66,6 +67,8 @@ class SummaryBuilder:
                 self._num_captured += 1
             case events.FrameDropped(reason=reason):
                 self._dropped[reason] += 1
+            case events.FrameGated(reason=reason):
+                self._gated[reason] += 1
             case events.ShadowPrediction(duration_s=duration_s):
                 self._shadows_ms.append(duration_s * 1e3)
             case events.AdaptationStep(outcome=outcome, duration_s=duration_s):
@@ -159,6 +162,7 @@ class SummaryBuilder:
             "steps_applied": self._outcomes["applied"],
             "steps_refused": sum(n for outcome, n in self._outcomes.items() if outcome not in EFFECTIVE_OUTCOMES),
             "steps_by_outcome": dict(self._outcomes),
+            "frames_gated": dict(self._gated),
             "rollbacks": self._rollbacks,
             "recalls": self._outcomes["recalled"],
             "step_ms": step_ms,

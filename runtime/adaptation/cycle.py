@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.schedule import Action, LearningSchedule
-from runtime.events import Event, Prediction
+from runtime.events import Event, FrameGated, Prediction
+from runtime.gate import InputGate
 from runtime.governor import Governor
 from runtime.predictor import Shadow
 from runtime.shift.monitor import ShiftMonitor
@@ -52,21 +53,28 @@ class AdaptationCycle:
         self._shadow = shadow
         self._learner = learner
         self._clock = clock
+        self._gate = InputGate()
 
     def consider(self, predictions: Sequence[Prediction]) -> Iterator[Event]:
-        """Watch every prediction in order, then act on the newest; yields events as they happen."""
+        """Watch every usable frame in order, then act on the newest; yields events as they happen."""
+        newest_usable = None
         for prediction in predictions:
             yield from self._shadow.events(prediction)
             changed = self._governor.update(prediction)
             if changed is not None:
                 yield changed
+            refusal = self._gate.refusal(prediction.frame)
+            if refusal:
+                yield FrameGated(frame_index=prediction.frame.index, reason=refusal, at_s=self._clock())
+                continue
+            newest_usable = prediction
             score, shift = self._monitor.update(prediction.frame, at_s=self._clock())
             yield score
             if shift is not None:
                 self._schedule.notice(shift)
                 yield shift
-        if self._learner is not None and predictions:
-            yield from self._act(self._learner, predictions[-1])
+        if self._learner is not None and newest_usable is not None:
+            yield from self._act(self._learner, newest_usable)
 
     def _act(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         frame = prediction.frame

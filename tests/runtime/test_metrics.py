@@ -22,6 +22,7 @@ from tests.fakes import (
 
 # Name, type and label names of everything a scrape shows: dashboards and alerts depend on each of them.
 GOLDEN = {
+    "udaseg_adapt_frames_gated": ("counter", {"reason"}),
     "udaseg_adapt_learning_rate": ("gauge", set()),
     "udaseg_adapt_loss": ("gauge", set()),
     "udaseg_adapt_step_duration_seconds": ("histogram", set()),
