@@ -25,7 +25,7 @@ class Entry:
 METHODS: dict[str, Entry] = {
     "styled": Entry(
         "labelled source samples styled like the frame just seen, true labels (default; replays source)",
-        lambda replay, device, _: StyledReplay(replay, device=device),
+        lambda replay, device, generator: StyledReplay(replay, device=device, generator=generator),
     ),
     "dacs": Entry(
         "ClassMix of source samples onto pseudo-labelled frames (DACS, WACV 2021; replays source)",

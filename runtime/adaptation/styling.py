@@ -1,41 +1,154 @@
-"""Target styling: labelled source samples re-lit to look like the frame just seen.
+"""Target styling: labelled source samples re-lit, blurred and grained to look like the frame just seen.
 
-Per horizontal band, each channel of the source takes the target's mean and deviation (Reinhard et al. 2001, "Color
-transfer between images", eq. 10-11, in RGB and by bands: veils, spray and headlights change with image height).
-Labels stay true, so what is learnt from the result cannot collapse.
+Per horizontal band (veils, spray and headlights change with image height) each channel of the source takes the
+target's mean and deviation (Reinhard et al. 2001, "Color transfer between images", eq. 10-11, in RGB). What these
+two miss is how the variance is spread over frequencies, and that is read off the roughness r = E[(x_i - x_{i+1})^2]
+/ (2 Var x), one minus the correlation of neighbours: 1 for white noise, a few hundredths for streets.
+
+- A target rougher than the source holds streaks or noise. Uncorrelated parts add in variance and in r Var, so their
+share of the variance is w = (r_target - r_source) / (1 - r_source). The source then takes only (1 - w) of the
+target's variance and noise the rest, drawn out vertically until the vertical roughness fits as well: rain streaks
+without a rain renderer. - A target smoother than the source is out of focus: the source is blurred until its
+roughness falls to the target's.
+
+Source roughness is a property of the replay buffer, measured once. Labels stay true, so what is learnt cannot
+collapse.
 """
 
-# B batch, H height, W width, C channels, S bands
+# B batch, H height, W width, C channels, S bands, L blur levels
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 NUM_BANDS = 8
-MAX_GAIN = 4.0  # a nearly flat source band must not be blown up into noise
+MAX_GAIN = 4.0  # a nearly flat source band must not be blown up
+MAX_GRAIN = 0.9  # share of the variance noise may take
+MAX_STREAK = 31  # pixels
+BLUR_SIGMAS = (0.0, 0.6, 0.9, 1.3, 1.8, 2.5, 3.5)
+SMOOTHER = 0.8  # a target below this share of the source's roughness counts as blurred
 
 
-def style_like(images_BHWC: Tensor, target_HWC: Tensor, *, num_bands: int = NUM_BANDS) -> Tensor:
-    """uint8 source images with the band statistics of a uint8 target of the same size; uint8 of the same shape.
+@dataclass(frozen=True, slots=True, eq=False)
+class Roughness:
+    """Roughness of luma per band, horizontally and vertically, each (S,)."""
 
-    Statistics are interpolated linearly between band centres, so no band edge shows.
+    across_S: Tensor
+    down_S: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Style:
+    """What one target frame looks like; bands from top to bottom.
+
+    `grain_S` is noise's share of the variance in [0, MAX_GRAIN], `streak_pixels` its vertical extent, `blur_sigma` in
+    pixels.
     """
-    source_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
-    target_1CHW = target_HWC.permute(2, 0, 1)[None].float()
-    source_mean, source_deviation = _row_statistics(source_BCHW, num_bands)
-    target_mean, target_deviation = _row_statistics(target_1CHW, num_bands)
-    gain = (target_deviation / source_deviation).clamp_(max=MAX_GAIN)
-    styled_BCHW = (source_BCHW - source_mean).mul_(gain).add_(target_mean)
-    return styled_BCHW.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    mean_CS: Tensor
+    deviation_CS: Tensor
+    grain_S: Tensor
+    streak_pixels: int
+    blur_sigma: float
 
 
-def _row_statistics(image_BCHW: Tensor, num_bands: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation per row, (B, C, H, 1) each, interpolated from bands."""
-    height = image_BCHW.shape[2]
-    mean_BCS1 = F.adaptive_avg_pool2d(image_BCHW, (num_bands, 1))
-    square_BCS1 = F.adaptive_avg_pool2d(image_BCHW.square(), (num_bands, 1))
-    deviation_BCS1 = (square_BCS1 - mean_BCS1.square()).clamp_(min=1.0).sqrt_()
-    rows = torch.cat([mean_BCS1, deviation_BCS1], dim=1)
-    rows = F.interpolate(rows, size=(height, 1), mode="bilinear", align_corners=False)
-    mean, deviation = rows.chunk(2, dim=1)
-    return mean, deviation
+class Styler:
+    """Knows the source's roughness at every blur level; turns target frames into styles and applies them."""
+
+    def __init__(self, source_BHWC: Tensor, *, generator: torch.Generator) -> None:
+        images_BCHW = source_BHWC.permute(0, 3, 1, 2).float()
+        self._levels = [roughness(blurred(images_BCHW, sigma)) for sigma in BLUR_SIGMAS]
+        self._generator = generator
+
+    def read(self, target_HWC: Tensor) -> Style:
+        """The style of one uint8 frame."""
+        target_1CHW = target_HWC.permute(2, 0, 1)[None].float()
+        mean_1CS, deviation_1CS = band_statistics(target_1CHW)
+        seen, source = roughness(target_1CHW), self._levels[0]
+        grain_S = ((seen.across_S - source.across_S) / (1 - source.across_S)).clamp(0.0, MAX_GRAIN)
+        return Style(
+            mean_CS=mean_1CS[0],
+            deviation_CS=deviation_1CS[0],
+            grain_S=grain_S,
+            streak_pixels=_streak_pixels(seen, source, grain_S),
+            blur_sigma=self._blur_sigma(seen),
+        )
+
+    def apply(self, images_BHWC: Tensor, style: Style) -> Tensor:
+        """uint8 source images in that style, uint8 of the same shape."""
+        source_BCHW = blurred(images_BHWC.permute(0, 3, 1, 2).float(), style.blur_sigma)
+        height = source_BCHW.shape[2]
+        mean_BCS, deviation_BCS = band_statistics(source_BCHW)
+        wanted_CS = style.deviation_CS * (1 - style.grain_S).sqrt()
+        gain_BCS = (wanted_CS / deviation_BCS).clamp_(max=MAX_GAIN)
+        styled_BCHW = (source_BCHW - rows(mean_BCS, height)) * rows(gain_BCS, height) + rows(style.mean_CS[None], height)
+        if float(style.grain_S.max()) > 0.0:
+            amplitude_1CS = (style.deviation_CS * style.grain_S.sqrt())[None]
+            grain_B1HW = self._grain(source_BCHW.shape[0], source_BCHW.shape[2:], style.streak_pixels)
+            styled_BCHW += grain_B1HW.to(styled_BCHW.device) * rows(amplitude_1CS, height)
+        return styled_BCHW.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def _blur_sigma(self, seen: Roughness) -> float:
+        """The first blur level at which the source is as smooth as the target; 0 unless clearly smoother."""
+        smoothness = float((seen.across_S / self._levels[0].across_S).median())
+        if smoothness >= SMOOTHER:
+            return 0.0
+        errors = [abs(float((level.across_S / self._levels[0].across_S).median()) - smoothness) for level in self._levels]
+        return BLUR_SIGMAS[errors.index(min(errors))]
+
+    def _grain(self, num: int, size_HW: Sequence[int], streak_pixels: int) -> Tensor:
+        """Grey noise of variance 1, (B, 1, H, W): white across, a running mean of `streak_pixels` down."""
+        height, width = size_HW
+        noise = torch.randn((num, 1, height + streak_pixels - 1, width), generator=self._generator)
+        return F.avg_pool2d(noise, (streak_pixels, 1), stride=1) * streak_pixels**0.5
+
+
+def band_statistics(image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (at least 1) per channel and band, (B, C, S) each."""
+    mean_BCS = F.adaptive_avg_pool2d(image_BCHW, (NUM_BANDS, 1))[..., 0]
+    square_BCS = F.adaptive_avg_pool2d(image_BCHW.square(), (NUM_BANDS, 1))[..., 0]
+    return mean_BCS, (square_BCS - mean_BCS.square()).clamp_(min=1.0).sqrt_()
+
+
+def roughness(image_BCHW: Tensor) -> Roughness:
+    """E[(difference of neighbours)^2] / (2 variance) of luma per band, over the batch."""
+    luma_B1HW = image_BCHW.mean(dim=1, keepdim=True)
+    variance_S = _band_mean(luma_B1HW.square()) - _band_mean(luma_B1HW).square()
+    across_S = _band_mean((luma_B1HW[..., 1:] - luma_B1HW[..., :-1]).square())
+    down_S = _band_mean((luma_B1HW[..., 1:, :] - luma_B1HW[..., :-1, :]).square())
+    twice_S = 2 * variance_S.clamp(min=1.0)
+    return Roughness((across_S / twice_S).clamp(max=0.99), (down_S / twice_S).clamp(max=0.99))
+
+
+def rows(bands_BCS: Tensor, height: int) -> Tensor:
+    """Band values as row values (B, C, H, 1), interpolated linearly between band centres so that no edge shows."""
+    return F.interpolate(bands_BCS[..., None], size=(height, 1), mode="bilinear", align_corners=False)
+
+
+def blurred(image_BCHW: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur with reflected borders; the image itself for sigma 0."""
+    if sigma == 0.0:
+        return image_BCHW
+    radius = max(1, round(3 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=image_BCHW.device) / sigma) ** 2)
+    taps = taps / taps.sum()
+    channels = image_BCHW.shape[1]
+    padded = F.pad(image_BCHW, (radius, radius, radius, radius), mode="reflect")
+    across = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return F.conv2d(across, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+
+
+def _streak_pixels(seen: Roughness, source: Roughness, grain_S: Tensor) -> int:
+    """Vertical extent at which noise has the vertical roughness left to explain: a running mean over n has 1 / n."""
+    total = float(grain_S.sum())
+    if total == 0.0:
+        return 1
+    left = float((seen.down_S - (1 - grain_S) * source.down_S).sum()) / total
+    return int(min(MAX_STREAK, max(1, round(1 / max(left, 1e-3)))))
+
+
+def _band_mean(plane_B1HW: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(plane_B1HW, (NUM_BANDS, 1)).mean(dim=(0, 1, 3))

@@ -19,8 +19,8 @@ from streams.synthetic.weather import apply_weather
 DEFAULT_SIZE_HW = (256, 512)
 DEFAULT_FPS = 10.0
 _LONGEST_DRIVE = 3000  # frames; samples are taken anywhere along a drive of this length
-_SAMPLES_PER_SCENE = 4
-_FRAMES_BETWEEN_SAMPLES = 40
+_SAMPLES_PER_SCENE = 6
+_FRAMES_BETWEEN_SAMPLES = 20
 
 
 class SyntheticStream:
@@ -97,9 +97,9 @@ class SyntheticStream:
 
 
 def clear_samples(num: int, *, seed: int, size_HW: tuple[int, int] = DEFAULT_SIZE_HW) -> Iterator[Frame]:
-    """`num` labelled frames in clear weather, four of each scene and 40 frames apart; index 0 to num - 1.
+    """`num` labelled frames in clear weather, six of each scene and 20 frames apart; index 0 to num - 1.
 
-    To build a scene costs as much as several frames, and 40 frames on the street has other houses and other traffic.
+    To build a scene costs as much as ten frames, and 20 frames on the street has other houses and other traffic.
     The first n samples of a seed are the same for every `num`. No scene of theirs ever appears in a `SyntheticStream`.
     `captured_at_s` is 0: samples were never captured.
     """
