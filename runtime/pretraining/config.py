@@ -53,7 +53,7 @@ class PretrainConfig:
     """Optimiser steps."""
     batch: int | None = None
     """Crops per step; 8 on a CPU, 32 on a GPU by default."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     """Peak step size of AdamW, reached after the warm-up and then lowered to 0 along a cosine."""
     head_multiplier: float = 1.0
     """Factor on the head's step size."""
@@ -93,7 +93,7 @@ class PretrainConfig:
         for option in ("samples", "steps", "validate_every"):
             _require(getattr(self, option) >= 1, option, getattr(self, option), "1 or more", "try the default")
         _require(self.batch is None or self.batch >= 2, "batch", self.batch, "2 or more", "batch norm needs two images")
-        _require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1", "try 1e-3")
+        _require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1", "try 1.5e-3")
         _require(self.head_multiplier > 0, "head_multiplier", self.head_multiplier, "above 0", "try 1")
         _require(0 <= self.weight_decay < 1, "weight_decay", self.weight_decay, "0 to below 1", "try 0.01")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1", "try 0.998")

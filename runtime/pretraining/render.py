@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.synthetic.stream import clear_samples
 
-BLOCK = 50
+BLOCK = 48  # eight scenes of six samples
 Sample = tuple[np.ndarray, np.ndarray]
 
 
