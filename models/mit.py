@@ -121,13 +121,12 @@ class Block(nn.Module):
         self.adapter: nn.Module | None = None
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        x_BHWC = self.drop_path(self.attn(self.norm1(x_BHWC))).add_(x_BHWC)
+        x_BHWC = _residual(x_BHWC, self.drop_path(self.attn(self.norm1(x_BHWC))))
         y_BHWC: Tensor = self.norm2(x_BHWC)
         update_BHWC: Tensor = self.mlp(y_BHWC)
         if self.adapter is not None:
             update_BHWC = update_BHWC.add_(self.adapter(y_BHWC))
-        z_BHWC: Tensor = self.drop_path(update_BHWC).add_(x_BHWC)
-        return z_BHWC
+        return _residual(x_BHWC, self.drop_path(update_BHWC))
 
 
 class EfficientAttention(nn.Module):
@@ -184,6 +183,11 @@ class DropPath(nn.Module):
         keep = 1.0 - self.rate
         mask_B111 = x_BHWC.new_empty((x_BHWC.shape[0], 1, 1, 1)).bernoulli_(keep)
         return x_BHWC * (mask_B111 / keep)
+
+
+def _residual(x_BHWC: Tensor, update_BHWC: Tensor) -> Tensor:
+    """x + update, in the update's memory; not under autocast, where the sum must keep x's precision."""
+    return update_BHWC.add_(x_BHWC) if update_BHWC.dtype == x_BHWC.dtype else x_BHWC + update_BHWC
 
 
 def _tokens(x_BCHW: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ Nothing here synchronises with a device. Any image size works; one that is not a
 
 # B batch, H height, W width, h w the logits' height and width, K classes
 
+from functools import cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,15 +28,13 @@ def to_tensor(image_HWC: np.ndarray) -> Tensor:
 
 def normalise(image_BHWC: Tensor) -> Tensor:
     """uint8 RGB (B, H, W, 3) to float32 (B, 3, H, W), channels_last memory, ImageNet mean 0 and deviation 1."""
-    mean_3 = image_BHWC.new_tensor(MEAN_RGB, dtype=torch.float32)
-    scale_3 = image_BHWC.new_tensor([1.0 / std for std in STD_RGB], dtype=torch.float32)
-    return image_BHWC.to(torch.float32).sub_(mean_3).mul_(scale_3).permute(0, 3, 1, 2)
+    mean_3, std_3 = _statistics(image_BHWC.device)
+    return image_BHWC.to(torch.float32).sub_(mean_3).div_(std_3).permute(0, 3, 1, 2)
 
 
 def denormalise(x_B3HW: Tensor) -> Tensor:
     """Inverse of `normalise`, rounded and clamped to uint8 (B, H, W, 3)."""
-    mean_3 = x_B3HW.new_tensor(MEAN_RGB)
-    std_3 = x_B3HW.new_tensor(STD_RGB)
+    mean_3, std_3 = _statistics(x_B3HW.device)
     return (x_B3HW.permute(0, 2, 3, 1) * std_3 + mean_3).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -69,3 +69,9 @@ def certainty(logits_BKhw: Tensor) -> tuple[Tensor, Tensor]:
     confidence_B = p_BKhw.amax(dim=1).mean(dim=(1, 2))
     entropy_B = -(p_BKhw * log_p_BKhw).sum(dim=1).mean(dim=(1, 2))
     return confidence_B, entropy_B
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation on a device, sent there once: sending them with every frame would synchronise."""
+    return torch.tensor(MEAN_RGB, device=device), torch.tensor(STD_RGB, device=device)

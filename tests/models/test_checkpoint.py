@@ -101,7 +101,7 @@ def test_model_round_trip(tmp_path: Path) -> None:
         load_model(path, model="segformer_b1")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(share=st.floats(0.0, 1.0, exclude_max=True))
 def test_any_truncation_is_refused(share: float) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -111,7 +111,7 @@ def test_any_truncation_is_refused(share: float) -> None:
         assert "not a complete safetensors file" in refusal(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(position=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_refused_or_harmless(position: float, bit: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
