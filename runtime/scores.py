@@ -26,8 +26,8 @@ class Scores:
     """Everything known so far. `recent_*` cover the last frames only; `class_iou` is in the order of `classes`.
 
     `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which
-    the adapted model was meaningfully below the frozen one, `recovery_frames` how many frames each return to a known
-    domain took (None: not recovered).
+    the adapted model was meaningfully below the frozen one, `recovery_frames` how many frames each
+    visit after the first took to recover (None: it did not).
     """
 
     classes: tuple[str, ...]

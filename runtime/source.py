@@ -4,6 +4,7 @@ The source is what the checkpoint was trained on unless the user names another; 
 the spot, a recorded data set is read from its folder. Streams and replay meet here and nowhere else in `runtime`.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ import torch
 from models.checkpoint import Manifest
 from replay.buffer import ReplayBuffer
 from runtime.config import ConfigError, ReplayConfig
+from runtime.pretraining.render import rendered_samples
 from streams.datasets.samples import LabelledSamples
 from streams.datasets.splits import open_split
-from streams.synthetic.stream import clear_samples
 
 SYNTHETIC = "synthetic"
+MAX_RENDERED = 96  # more would keep a user waiting: a new place costs 0.2 s of one core
 REPLAY_SEED_OFFSET = 7919  # keeps the replay's generator apart from the learner's under one --seed
 
 
@@ -60,9 +62,8 @@ def _samples(
     choice: SourceChoice, size_HW: tuple[int, int], *, num_samples: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if choice.words == SYNTHETIC:
-        for frame in clear_samples(num_samples, seed=seed, size_HW=size_HW):
-            assert frame.label_HW is not None
-            yield frame.image_HWC, frame.label_HW
+        num_rendered = min(num_samples, MAX_RENDERED)
+        yield from rendered_samples(num_rendered, seed=seed, size_HW=size_HW, processes=os.cpu_count() or 1)
         return
     split = open_split(choice.words, choice.data, option="--source", is_source=True)
     samples = LabelledSamples(split, size_HW=size_HW)

@@ -1,1 +1,1 @@
-"""Frames in: cameras, recordings and synthetic worlds, with numpy and OpenCV only. Knows nothing of models or learning."""
+"""Frames in: cameras, recordings and synthetic worlds, with numpy and OpenCV only. Knows no models, no learning."""

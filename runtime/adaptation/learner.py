@@ -80,7 +80,7 @@ class Learner:
         with torch.no_grad():
             for name, tensor in source.items():
                 self._average[name].lerp_(tensor, share)
-                self._trained[name].data.lerp_(tensor, share)
+                self._trained[name].lerp_(tensor, share)
         self._optimizer.state.clear()
         self._weights.publish(self._average, frame_index=frame_index)
         return self._report(frame_index, "relaxed", float("nan"), started_at_s, "")
@@ -107,7 +107,7 @@ class Learner:
         with torch.no_grad():
             for name, tensor in good.tensors.items():
                 self._average[name].copy_(tensor)
-                self._trained[name].data.copy_(tensor)
+                self._trained[name].copy_(tensor)
         self._optimizer.zero_grad(set_to_none=True)
         self._optimizer.state.clear()
         return Rollback(frame_index=frame_index, version=good.number, reason=reason, at_s=self._clock())
