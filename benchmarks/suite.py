@@ -1,0 +1,28 @@
+"""The benchmarks there are, by name, in one dict; `udaseg-runtime bench` lists them.
+
+Each takes its own options (`udaseg-runtime bench NAME --help`), prints tables and writes them with their conditions.
+Imports happen when a benchmark is asked for, so that the list comes at once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is measured, in a line, and the function that measures it: arguments in, exit code out."""
+
+    summary: str
+    function: Callable[[Sequence[str]], int]
+
+
+def quality(arguments: Sequence[str]) -> int:
+    """Adapted against frozen, visit by visit, over seeds."""
+    from benchmarks.quality import main
+
+    return main(arguments)
+
+
+BENCHMARKS: dict[str, Entry] = {
+    "quality": Entry("mIoU of methods against the frozen model by visit, over seeds, in lockstep", quality),
+}

@@ -1,0 +1,73 @@
+import json
+import os
+
+import pytest
+
+from benchmarks.cells import NOTE_FILE, Cell, Launch, codes_of, is_finished, run_cells
+from benchmarks.conditions import ROOT
+from models.tensorfile import CheckpointInvalid
+from runtime.config import ModelConfig, RunConfig, RuntimeConfig
+
+
+def make_cell(checkpoint, **run):
+    return Cell("clear-0", RuntimeConfig(model=ModelConfig(checkpoint=str(checkpoint)), run=RunConfig(**run)))
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"no weights")
+    return path
+
+
+def finish(run_dir, *, ended="end", code="abc"):
+    run_dir.mkdir(parents=True)
+    (run_dir / "summary.json").write_text(json.dumps({"ended": ended}))
+    (run_dir / NOTE_FILE).write_text(json.dumps({"code": code, "wall_s": 1.0}))
+    return run_dir
+
+
+def test_the_folder_name_follows_settings_and_weights(checkpoint):
+    cell = make_cell(checkpoint)
+    assert cell.folder_name() == make_cell(checkpoint).folder_name()
+    assert cell.folder_name() != make_cell(checkpoint, seed=1).folder_name()
+    before = cell.folder_name()
+    checkpoint.write_bytes(b"other weights")
+    assert cell.folder_name() != before
+
+
+def test_finished_cells_are_not_run_again(tmp_path, checkpoint):
+    cell = make_cell(checkpoint)
+    run_dir = finish(tmp_path / "runs" / cell.folder_name())
+    said = []
+    assert run_cells([cell], tmp_path / "runs", jobs=1, launch=Launch(), report=said.append) == [run_dir]
+    assert said == [f"1 of 1 runs are there already, in {tmp_path / 'runs'}"]
+
+
+def test_an_interrupted_run_is_not_finished(tmp_path):
+    assert not is_finished(finish(tmp_path / "run", ended="interrupted"))
+    assert not is_finished(tmp_path / "missing")
+
+
+def test_codes_are_listed_once_each(tmp_path):
+    runs = [finish(tmp_path / name, code=code) for name, code in (("a", "x"), ("b", "y"), ("c", "x"))]
+    assert codes_of([*runs, tmp_path / "missing"]) == ["x", "y"]
+
+
+def test_a_missing_checkpoint_is_named_before_anything_runs(tmp_path):
+    with pytest.raises(CheckpointInvalid, match="neither a file nor a shipped checkpoint"):
+        run_cells([make_cell(tmp_path / "none")], tmp_path, jobs=1, launch=Launch())
+
+
+def test_processes_find_our_packages_and_their_threads():
+    environment = Launch(threads=1).environment()
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
+    assert "OMP_NUM_THREADS" not in Launch(threads=None).environment()
+
+
+def test_a_failed_run_says_what_its_exit_code_stands_for(tmp_path, checkpoint):
+    cell = make_cell(checkpoint)
+    with pytest.raises(CheckpointInvalid, match=r"weights.safetensors"):
+        run_cells([cell], tmp_path / "runs", jobs=1, launch=Launch())
+    assert not (tmp_path / "runs" / cell.folder_name()).exists()
