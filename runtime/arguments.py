@@ -8,7 +8,9 @@ overlay the file.
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,11 +36,13 @@ def parse(
     spelled = ["--help" if argument == "-h" else argument for argument in arguments]
     errors = io.StringIO()
     wants_help = "--help" in spelled
+    config: Config
     try:
         with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(errors):
             config, unknown = tyro.cli(
                 config_type,
                 prog=prog,
+                description=_description(config_type, takes_file=load is not None),
                 args=spelled,
                 default=default if default is not None else tyro.MISSING_NONPROP,
                 return_unknown_args=True,
@@ -49,33 +53,42 @@ def parse(
             raise
         raise ConfigError(_one_line(errors.getvalue(), prog)) from None
     if unknown:
-        raise ConfigError(_unknown(unknown[0], _options(config_type), prog))
+        raise ConfigError(_unknown(unknown[0], [*_options(config_type), *(["--config"] if load else [])], prog))
     return config
 
 
 def _take_config_file(
     arguments: list[str], load: Callable[[Path], Config] | None
 ) -> tuple[list[str], Config | None]:
-    """Arguments without `--config FILE`, and the defaults it holds."""
-    for position, argument in enumerate(arguments):
-        if argument == "--config" or argument.startswith("--config="):
-            if load is None:
-                return arguments, None
-            _, has_value, value = argument.partition("=")
-            rest = position + (1 if has_value else 2)
-            if not has_value:
-                if position + 1 == len(arguments):
-                    raise ConfigError("--config: a TOML file is missing after it; give one or leave the option out")
-                value = arguments[position + 1]
-            return arguments[:position] + arguments[rest:], load(Path(value))
-    return arguments, None
+    """Arguments without `--config FILE`, and the defaults it holds. ConfigError where it is given twice."""
+    given = [n for n, argument in enumerate(arguments) if argument.partition("=")[0] == "--config"]
+    if load is None or not given:
+        return arguments, None
+    if len(given) > 1:
+        raise ConfigError("--config: given twice; expected one TOML file, join the two")
+    (position,) = given
+    _, has_value, value = arguments[position].partition("=")
+    rest = arguments[position + 1 :]
+    if not has_value:
+        if not rest:
+            raise ConfigError("--config: a TOML file is missing after it; give one or leave the option out")
+        value, *rest = rest
+    return arguments[:position] + rest, load(Path(value))
+
+
+def _description(config_type: Any, *, takes_file: bool) -> str:  # a dataclass
+    lines = [inspect.getdoc(config_type) or ""]
+    if takes_file:
+        lines.append("--config FILE reads these options from a TOML file first (a run folder's config.toml is one).")
+    lines.append("--debug adds a traceback to an error.")
+    return "\n\n".join(lines)
 
 
 def _options(config_type: Any) -> list[str]:  # a dataclass, perhaps of dataclasses
-    names = ["--config"]
+    names = []
     for option in dataclasses.fields(config_type):
         if dataclasses.is_dataclass(option.type):
-            names += _options(option.type)[1:]
+            names += _options(option.type)
         else:
             names.append("--" + option.name.replace("_", "-"))
     return names
@@ -98,6 +111,8 @@ def _one_line(boxed: str, prog: str) -> str:
             continue
         lines.append(text)
     message = " ".join(lines).removeprefix("Error parsing ")
+    if checked := re.match(r"\w+: (--.+)", message):  # a section's own check, complete with its remedy
+        return checked[1]
     return f"{message or 'the arguments cannot be read'}; see {prog} --help"
 
 

@@ -6,6 +6,8 @@ defaults and flags overlay the file. Only `build.py` and the command line read t
 
 import dataclasses
 import difflib
+import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +36,10 @@ class StreamConfig:
     """HxW that frames are brought to; the size the source model was trained at by default."""
 
     def __post_init__(self) -> None:
-        _require(self.fps is None or self.fps > 0, "--fps", self.fps, "a rate above 0", "leave it out for the own rate")
+        _require(
+            self.fps is None or 0 < self.fps < math.inf,
+            "--fps", self.fps, "a rate above 0", "leave it out for the own rate",
+        )  # fmt: skip
         _require(
             self.max_frames is None or self.max_frames > 0,
             "--max-frames", self.max_frames, "a count above 0", "leave it out to play to the end",
@@ -95,7 +100,7 @@ class ReplayConfig:
     """Upper bound of the replay buffer in MiB."""
 
     def __post_init__(self) -> None:
-        _require(self.replay_mb > 0, "--replay-mb", self.replay_mb, "a size above 0", "try 64")
+        _require(0 < self.replay_mb < math.inf, "--replay-mb", self.replay_mb, "a size above 0", "try 64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +159,10 @@ class RuntimeConfig:
 def parse_size(text: str) -> tuple[int, int]:
     """`HxW` in pixels to (H, W); both 32 to 8192."""
     height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and 32 <= int(height) <= 8192 and 32 <= int(width) <= 8192):
+    sides = [int(side) for side in (height, width) if re.fullmatch("[0-9]{1,5}", side)]
+    if len(sides) != 2 or not all(32 <= side <= 8192 for side in sides):
         raise ConfigError(f"--size {text}: expected HxW with 32 to 8192 pixels each; for example --size 256x512")
-    return int(height), int(width)
+    return sides[0], sides[1]
 
 
 def nearest(name: str, names: list[str]) -> str:
@@ -224,7 +230,8 @@ def _coerce(value: Any, annotation: str, what: str) -> Any:  # a TOML scalar to 
         accepted = (int, float)
     elif "int" in kind:
         accepted = (int,)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and accepted != (bool,)):
+    is_accepted = isinstance(value, accepted) and (accepted == (bool,) or not isinstance(value, bool))
+    if not is_accepted:
         raise ConfigError(f"{what} = {value!r}: expected {accepted[-1].__name__}; correct the value or delete the line")
     return float(value) if float in accepted else value
 
@@ -234,8 +241,14 @@ def _toml_value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return '"' + "".join(_escaped(character) for character in str(value)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    is_plain = character.isprintable() or character == " "
+    return character if is_plain else f"\\U{ord(character):08x}"
 
 
 def _require(holds: bool, option: str, value: object, expected: str, remedy: str) -> None:
