@@ -4,6 +4,7 @@ The only place, with the command line, that reads configuration; everything belo
 The stream opens first, so that what a user mistyped is reported before anything slow or lasting happens.
 """
 
+import itertools
 import math
 import os
 import threading
@@ -18,6 +19,7 @@ import torch
 from models.adapters import AdapterConfig, attach_adapters
 from models.checkpoint import Manifest, load_model
 from models.segformer import SegmentationModel
+from models.tensorfile import CheckpointInvalid
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable, trainable_parameters
 from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
@@ -37,6 +39,7 @@ from runtime.shift.calibration import SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
 from runtime.source import SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
+from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame
 from streams.limited import Limited
 from streams.pacing import Paced
@@ -137,7 +140,16 @@ def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
     """The checkpoint the user named, else the one shipped for the model."""
     if config.model not in MODELS:
         raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
-    return load_model(config.checkpoint or f"{config.model}_synthetic", model=config.model)
+    checkpoint = config.checkpoint or f"{config.model}_synthetic"
+    model, manifest = load_model(checkpoint, model=config.model)
+    if manifest.classes != CITYSCAPES.names:
+        pairs = itertools.zip_longest(manifest.classes, CITYSCAPES.names)
+        number, (held, expected) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise CheckpointInvalid(
+            f"{checkpoint}: manifest.classes[{number}] is {held}, expected {expected}: streams are labelled in the "
+            f"{len(CITYSCAPES.names)} Cityscapes train ids; train with udaseg-runtime pretrain"
+        )
+    return model, manifest
 
 
 def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:

@@ -4,6 +4,7 @@ The source is what the checkpoint was trained on unless the user names another; 
 the spot, a recorded data set is read from its folder. Streams and replay meet here and nowhere else in `runtime`.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ import torch
 
 from models.checkpoint import Manifest
 from replay.buffer import ReplayBuffer
-from runtime.config import ConfigError, ReplayConfig
+from runtime.config import ConfigError, ReplayConfig, nearest
 from runtime.pretraining.render import rendered_samples
+from runtime.shift.calibration import MIN_SAMPLES
 from streams.datasets.samples import LabelledSamples
-from streams.datasets.splits import open_split
+from streams.datasets.splits import LAYOUTS, open_split
 
 SYNTHETIC = "synthetic"
 MAX_RENDERED = 96  # more would keep a user waiting: a new place costs 0.2 s of one core
@@ -35,8 +37,12 @@ class SourceChoice:
     def of(cls, manifest: Manifest, config: ReplayConfig, *, data: Path | None) -> "SourceChoice":
         """What the user named, else what the checkpoint was trained on; ConfigError when its folder is unknown."""
         words = config.source or f"{manifest.source.dataset}:{manifest.source.split}"
-        if words.partition(":")[0] == SYNTHETIC:
+        layout = words.partition(":")[0]
+        if layout == SYNTHETIC:
             return cls(SYNTHETIC, None)
+        if layout not in LAYOUTS:
+            near = nearest(layout, [SYNTHETIC, *LAYOUTS])
+            raise ConfigError(f"--source {words}: no such source of labelled samples; {near}")
         folder = config.source_data or data
         if folder is None:
             raise ConfigError(
@@ -49,13 +55,29 @@ class SourceChoice:
 def fill_replay(
     choice: SourceChoice, size_HW: tuple[int, int], *, num_bytes: int, seed: int, num_classes: int
 ) -> ReplayBuffer:
-    """A buffer filled to its bound, or with all there is."""
+    """A buffer filled to its bound, or with all there is; ConfigError for fewer samples than calibration needs."""
     generator = torch.Generator().manual_seed(seed + REPLAY_SEED_OFFSET)
+    _require_room(size_HW, num_bytes)
     replay = ReplayBuffer(size_HW, capacity_bytes=num_bytes, generator=generator, num_classes=num_classes)
     capacity = replay.statistics().capacity_samples
     for image_HWC, label_HW in _samples(choice, size_HW, num_samples=capacity, seed=seed):
         replay.add(image_HWC, label_HW)
+    if len(replay) < MIN_SAMPLES:
+        raise ConfigError(
+            f"--source {choice.words}: {len(replay)} labelled samples, expected at least {MIN_SAMPLES} to know the "
+            "source by; join splits with +, or name another source"
+        )
     return replay
+
+
+def _require_room(size_HW: tuple[int, int], num_bytes: int) -> None:
+    height, width = size_HW
+    needed_mb = math.ceil(MIN_SAMPLES * (height * width * 4 + 1024) / 2**20)  # colours, label, and some for counts
+    if num_bytes < needed_mb * 2**20:
+        raise ConfigError(
+            f"--replay-mb {num_bytes / 2**20:g}: no room for {MIN_SAMPLES} samples of {height}x{width}, the fewest "
+            f"that the source is known by; give at least {needed_mb}"
+        )
 
 
 def _samples(
