@@ -22,6 +22,7 @@ from runtime.slot import LatestSlot
 from streams.frame import Frame
 from streams.stream import Stream
 
+STOP_POLL_S = 0.1  # how often a wish to stop is looked for while nothing happens
 INBOX_CAPACITY = 16  # predictions the learner may lag behind; older ones go unwatched
 
 
@@ -95,7 +96,7 @@ class Live:
     def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
         """Events reach `dispatch` in the caller's thread; returns when the stream ended or `stop` was set.
 
-        Raises what capture or inference raised, after every thread has ended.
+        Raises what capture, inference or `dispatch` raised, after every thread has ended.
         """
         workers = [
             threading.Thread(target=self._work, args=(role,), name=role.__name__.strip("_"))
@@ -103,23 +104,27 @@ class Live:
         ]
         for worker in workers:
             worker.start()
-        num_running = len(workers)
-        while num_running:
-            try:
-                event = self._events.get(timeout=0.1)
-            except queue.Empty:
-                event = None
-            else:
-                if event is None:
-                    num_running -= 1
-                else:
-                    dispatch(event)
-            if stop.is_set():
-                self._stream.close()
-        for worker in workers:
-            worker.join()
+        try:
+            self._dispatch_all(dispatch, stop, num_running=len(workers))
+        finally:
+            self._stream.close()
+            for worker in workers:
+                worker.join()
         if self._failure is not None:
             raise self._failure
+
+    def _dispatch_all(self, dispatch: Callable[[Event], None], stop: threading.Event, *, num_running: int) -> None:
+        while num_running:
+            if stop.is_set():
+                self._stream.close()
+            try:
+                event = self._events.get(timeout=STOP_POLL_S)
+            except queue.Empty:
+                continue
+            if event is None:
+                num_running -= 1
+            else:
+                dispatch(event)
 
     def queue_depths(self) -> Mapping[str, Callable[[], float]]:
         """Items waiting in each hand-over, readable from any thread."""

@@ -47,6 +47,7 @@ from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
 
 EXIT_INTERRUPTED = 130
+MAX_NAME = 80  # characters of a stream in the name of a run folder; file systems allow 255 in all
 
 
 class Scorer(Observer, Protocol):
@@ -105,7 +106,7 @@ class Session:
         self._archive = VersionArchive(
             run_dir / "checkpoints", parts.weights, every_s=config.run.checkpoint_every_s, clock=time.monotonic
         )
-        self._console = Console()
+        self._console = Terminal()
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
         self._summary = SummaryBuilder(describe_environment(_device_name(parts.device)))
@@ -133,10 +134,7 @@ class Session:
         """Hand one event to every observer, then the faults they found, then save what is due."""
         for observer in self._observers:
             observer.observe(event)
-        while not self._faults.empty():
-            fault = self._faults.get()
-            for observer in self._observers:
-                observer.observe(fault)
+        self._dispatch_faults()
         if isinstance(event, Prediction):
             self._save(self._archive.save_if_due())
 
@@ -146,14 +144,31 @@ class Session:
             self._web.stop()
         self._panel.close()
         self._record.close()
+        self._dispatch_faults()
         summary = self._summary.build(self._scorer.scores())
         self._record.write_summary(summary)
         render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
         if self._record.fault is None:
-            finish(self._record.path)
+            self._finish(finish)
         else:
             self._console.print(f"the run folder is incomplete: {self._record.fault}", markup=False)
         return summary
+
+    def _finish(self, finish: Finish) -> None:
+        """A full disk costs the report, not the run."""
+        try:
+            finish(self._record.path)
+        except BrokenPipeError:  # nobody reads our output any more: a matter of the terminal
+            raise
+        except OSError as error:
+            lost = f"the run folder is incomplete: {self._record.path}: {error.strerror or error}"
+            self._console.print(lost, markup=False)
+
+    def _dispatch_faults(self) -> None:
+        while not self._faults.empty():
+            fault = self._faults.get()
+            for observer in self._observers:
+                observer.observe(fault)
 
     def _opening(self) -> RunStarted:
         parts, config = self._parts, self._config
@@ -219,6 +234,14 @@ class Session:
                 observer.observe(saved)
 
 
+class Terminal(Console):
+    """A console that says so when nobody reads it any more, as in `| head`; rich's own would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while a BrokenPipeError is handled; the front door ends the run for it."""
+        raise BrokenPipeError("nobody reads the output any more")
+
+
 class Tally:
     """Counts frames in flight: captured, and neither predicted nor dropped yet."""
 
@@ -256,7 +279,7 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
 def default_run_dir(config: RuntimeConfig) -> Path:
     """runs/<UTC time>-<stream>-<method>, with what a file name cannot carry replaced."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    stream = re.sub(r"[^A-Za-z0-9._-]+", "_", config.stream.stream).strip("_") or "stream"
+    stream = re.sub(r"[^A-Za-z0-9._-]+", "_", config.stream.stream)[-MAX_NAME:].strip("_") or "stream"
     return Path("runs") / f"{stamp}-{stream}-{config.adaptation.method}"
 
 
