@@ -35,7 +35,7 @@ from runtime.live import Live, ThreadBudget
 from runtime.lockstep import Lockstep
 from runtime.predictor import Predictor, Shadow
 from runtime.shift.appearance import appearance
-from runtime.shift.calibration import SourceAppearance, calibrate
+from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
 from runtime.source import SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
@@ -190,6 +190,10 @@ def _cycle(
 
 def _calibrate(replay: ReplayBuffer) -> SourceAppearance:
     num = min(len(replay), CALIBRATION_SAMPLES)
+    if num < MIN_SAMPLES:
+        raise ConfigError(
+            f"--replay-mb: holds {num} samples at this size, expected at least {MIN_SAMPLES} to calibrate on; raise it"
+        )
     images_NHWC, _ = replay.gather(torch.arange(num))
     features_NF = np.stack([appearance(image.numpy()) for image in images_NHWC])
     return calibrate(features_NF, quantile=THRESHOLD_QUANTILE)

@@ -11,15 +11,21 @@ from torch import Tensor, nn
 
 from models.losses import cross_entropy, shrink_labels
 from models.preprocess import normalise, to_tensor
+from replay.augment import CropRule, random_crop, random_flip
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.method import Target
-from runtime.adaptation.styling import Styler
+from runtime.adaptation.styling import Style, Styler
 
+ZOOM_RANGE = (1.0, 1.6)
 NUM_MEASURED = 64  # source samples whose roughness is measured at start
 
 
 class StyledReplay:
-    """Owns its replay buffer; `num_styled` samples take the target's look, `num_clean` keep their own."""
+    """Owns its replay buffer; `num_styled` samples take the target's look, `num_clean` keep their own.
+
+    Samples are mirrored and zoomed into before styling (the model has seen the plain ones in training and knows them by
+    heart) and cropped after it, so that rows keep the target's statistics. `crop_share` is of each side.
+    """
 
     def __init__(
         self,
@@ -27,21 +33,42 @@ class StyledReplay:
         *,
         device: torch.device,
         generator: torch.Generator,
-        num_styled: int = 1,
+        num_styled: int = 2,
         num_clean: int = 1,
+        crop_share: float = 0.75,
     ) -> None:
         self._replay = replay
         self._device = device
+        self._generator = generator
         self._num_styled = num_styled
         self._num_clean = num_clean
+        height, width = replay.size_HW
+        self._zoom = CropRule((height, width), scale_range=ZOOM_RANGE, max_class_share=1.0)
+        crop_HW = (_multiple_of_32(height, crop_share), _multiple_of_32(width, crop_share))
+        self._crop = CropRule(crop_HW, scale_range=(1.0, 1.0))
         images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
         self._styler = Styler(images_BHWC, generator=generator)
 
     def loss(self, student: nn.Module, target: Target) -> Tensor:
         """Mean cross-entropy over styled and clean samples."""
-        images_BHWC, labels_BHW = self._replay.sample(self._num_styled + self._num_clean)
         style = self._styler.read(to_tensor(target.image_HWC))
-        styled_BHWC = self._styler.apply(images_BHWC[: self._num_styled], style)
-        batch_BHWC = torch.cat([styled_BHWC, images_BHWC[self._num_styled :]]).to(self._device)
-        logits_BKHW = student(normalise(batch_BHWC))
+        crops = [self._sample(style) for _ in range(self._num_styled)]
+        crops += [self._sample(None) for _ in range(self._num_clean)]
+        images_BHWC = torch.stack([image for image, _ in crops]).to(self._device)
+        labels_BHW = torch.stack([label for _, label in crops])
+        logits_BKHW = student(normalise(images_BHWC))
         return cross_entropy(logits_BKHW, shrink_labels(labels_BHW, logits_BKHW.shape[-2:]).to(self._device))
+
+    def _sample(self, style: Style | None) -> tuple[Tensor, Tensor]:
+        """One augmented crop of the source, in `style` or as it is: uint8 (H, W, 3) and (H, W)."""
+        images_BHWC, labels_BHW = self._replay.sample(1)
+        image, label = random_flip(images_BHWC[0], labels_BHW[0], generator=self._generator)
+        image, label = random_crop(image, label, rule=self._zoom, generator=self._generator)
+        if style is not None:
+            image = self._styler.apply(image[None], style)[0]
+        return random_crop(image, label, rule=self._crop, generator=self._generator)
+
+
+def _multiple_of_32(side: int, share: float) -> int:
+    """Network sizes waste nothing at multiples of 32; never more than the side itself."""
+    return min(side, max(32, round(side * share / 32) * 32))

@@ -84,7 +84,8 @@ class Styler:
         mean_BCS, deviation_BCS = band_statistics(source_BCHW)
         wanted_CS = style.deviation_CS * (1 - style.grain_S).sqrt()
         gain_BCS = (wanted_CS / deviation_BCS).clamp_(max=MAX_GAIN)
-        styled_BCHW = (source_BCHW - rows(mean_BCS, height)) * rows(gain_BCS, height) + rows(style.mean_CS[None], height)
+        styled_BCHW = (source_BCHW - rows(mean_BCS, height)).mul_(rows(gain_BCS, height))
+        styled_BCHW += rows(style.mean_CS[None], height)
         if float(style.grain_S.max()) > 0.0:
             amplitude_1CS = (style.deviation_CS * style.grain_S.sqrt())[None]
             grain_B1HW = self._grain(source_BCHW.shape[0], source_BCHW.shape[2:], style.streak_pixels)
@@ -92,12 +93,16 @@ class Styler:
         return styled_BCHW.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
     def _blur_sigma(self, seen: Roughness) -> float:
-        """The first blur level at which the source is as smooth as the target; 0 unless clearly smoother."""
-        smoothness = float((seen.across_S / self._levels[0].across_S).median())
+        """The blur level at which the source is as smooth as the target; 0 unless that is clearly smoother."""
+        smoothness = self._relative(seen)
         if smoothness >= SMOOTHER:
             return 0.0
-        errors = [abs(float((level.across_S / self._levels[0].across_S).median()) - smoothness) for level in self._levels]
+        errors = [abs(self._relative(level) - smoothness) for level in self._levels]
         return BLUR_SIGMAS[errors.index(min(errors))]
+
+    def _relative(self, seen: Roughness) -> float:
+        """Roughness against the sharp source's, in the middle band."""
+        return float((seen.across_S / self._levels[0].across_S).median())
 
     def _grain(self, num: int, size_HW: Sequence[int], streak_pixels: int) -> Tensor:
         """Grey noise of variance 1, (B, 1, H, W): white across, a running mean of `streak_pixels` down."""
