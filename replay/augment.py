@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from replay import colour
@@ -148,14 +149,9 @@ def strong_augmentation(
 
 def gaussian_blur(images_BHWC: Tensor, *, sigma: float) -> Tensor:
     """Separable nine-tap Gaussian blur with `sigma` in pixels, edges reflected."""
-    offsets = torch.arange(_BLUR_TAPS, dtype=torch.float32, device=images_BHWC.device) - _BLUR_TAPS // 2
-    taps = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    taps = (taps / taps.sum()).to(images_BHWC.dtype)
-    half = _BLUR_TAPS // 2
-    x_BCHW = F.pad(images_BHWC.permute(0, 3, 1, 2), (half, half, half, half), mode="reflect")
-    x_BCHW = F.conv2d(x_BCHW, taps.view(1, 1, -1, 1).expand(3, 1, -1, 1), groups=3)
-    x_BCHW = F.conv2d(x_BCHW, taps.view(1, 1, 1, -1).expand(3, 1, 1, -1), groups=3)
-    return x_BCHW.permute(0, 2, 3, 1)
+    x_BCHW = images_BHWC.permute(0, 3, 1, 2)
+    blurred_BCHW: Tensor = gaussian_blur2d(x_BCHW, (_BLUR_TAPS, _BLUR_TAPS), (sigma, sigma))
+    return blurred_BCHW.permute(0, 2, 3, 1)
 
 
 def _random_window(size_HW: tuple[int, int], rule: CropRule, generator: torch.Generator) -> _Window:

@@ -1,7 +1,7 @@
 """The input gate: frames that are shown but never learned from.
 
-A camera that is covered, stuck or torn still delivers frames; they are predicted like any other, but they say nothing about
-the weather. Looks at one frame and the one before; knows nothing of models.
+A camera that is covered, stuck or torn still delivers frames; they are predicted like any other, but they say
+nothing about the weather. Looks at one frame and the one before; knows nothing of models.
 """
 
 # H height, W width, C channels

@@ -15,8 +15,9 @@ MMAP_THRESHOLD_BYTES = 32 << 20  # glibc takes no more
 def tune_process() -> None:
     """Hand the interpreter over quickly between threads, and keep large buffers mapped.
 
-    The default switch interval of 5 ms is a sixth of a frame at 30 fps. By default glibc gives an 8 MB temporary back to
-    the kernel and faults it in again at the next use: 8 to 10 ms of a 30 ms forward (SegFormer-B0, 256x512, one core).
+    The default switch interval of 5 ms is a sixth of a frame at 30 fps. By default glibc gives an 8 MB temporary back
+    to the kernel and faults it in again at the next use: 8 to 10 ms of a 30 ms forward (SegFormer-B0, 256x512, one
+    core).
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if sys.platform != "linux":

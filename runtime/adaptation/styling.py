@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 NUM_BANDS = 8
@@ -137,13 +138,9 @@ def blurred(image_BCHW: Tensor, sigma: float) -> Tensor:
     """Gaussian blur with reflected borders; the image itself for sigma 0."""
     if sigma == 0.0:
         return image_BCHW
-    radius = max(1, round(3 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=image_BCHW.device) / sigma) ** 2)
-    taps = taps / taps.sum()
-    channels = image_BCHW.shape[1]
-    padded = F.pad(image_BCHW, (radius, radius, radius, radius), mode="reflect")
-    across = F.conv2d(padded, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(across, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    taps = 2 * max(1, round(3 * sigma)) + 1
+    result: Tensor = gaussian_blur2d(image_BCHW, (taps, taps), (sigma, sigma))
+    return result
 
 
 def _streak_pixels(seen: Roughness, source: Roughness, grain_S: Tensor) -> int:
