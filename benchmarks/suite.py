@@ -23,6 +23,14 @@ def quality(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def latency(arguments: Sequence[str]) -> int:
+    """Live latency while adapting against the frozen model's."""
+    from benchmarks.latency import main
+
+    return main(arguments)
+
+
 BENCHMARKS: dict[str, Entry] = {
     "quality": Entry("mIoU of methods against the frozen model by visit, over seeds, in lockstep", quality),
+    "latency": Entry("capture to result of live runs, adapting against frozen, in alternating pairs", latency),
 }
