@@ -53,16 +53,19 @@ def main(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> int:
 
 def exit_code(error: Exception) -> int:
     """The exit code an exception stands for; anything unforeseen is a defect of ours."""
-    from models.tensorfile import CheckpointInvalid
+    match error:
+        case ConfigError() | UnknownStream():
+            return EXIT_USAGE
+        case StreamNotOpened():
+            return EXIT_STREAM
+    from models.tensorfile import CheckpointInvalid  # with torch, which a mistyped option need not wait for
     from runtime.record import RunFolderExists
     from runtime.web.server import PortBusy
 
     match error:
         case CheckpointInvalid():
             return EXIT_MODEL
-        case StreamNotOpened():
-            return EXIT_STREAM
-        case ConfigError() | UnknownStream() | RunFolderExists() | PortBusy():
+        case RunFolderExists() | PortBusy():
             return EXIT_USAGE
     return EXIT_DEVICE if "CUDA error" in str(error) else EXIT_DEFECT
 

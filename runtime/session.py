@@ -4,6 +4,7 @@ Builds the parts, puts the observers around them, drives, and leaves a run folde
 the calling thread, once to each observer. Scores and report come from packages above and are handed in.
 """
 
+import dataclasses
 import os
 import platform
 import queue
@@ -99,7 +100,7 @@ class Session:
         self._web = self._open_web() if config.web.web else None
         self._record = RunRecord(
             run_dir,
-            config_toml=to_toml(config),
+            config_toml=to_toml(dataclasses.replace(config, run=dataclasses.replace(config.run, run_dir=None))),
             scores=scorer.scores,
             on_fault=lambda detail: self._note_fault("record", detail),
         )
