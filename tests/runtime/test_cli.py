@@ -1,0 +1,79 @@
+"""The front door: verbs are found, and every failure ends as one line with its exit code."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from models.tensorfile import CheckpointInvalid
+from runtime.cli import Verb, exit_code, main, usage
+from runtime.config import ConfigError
+from runtime.record import RunFolderExists
+from runtime.web.server import PortBusy
+from streams.protocol import StreamNotOpened, UnknownStream
+
+
+def verbs_that(raise_: BaseException | None = None) -> dict[str, Verb]:
+    def run(arguments: Sequence[str]) -> int:
+        print("ran", *arguments)
+        if raise_ is not None:
+            raise raise_
+        return 0
+
+    return {"run": Verb("the default", run), "report": Verb("another", lambda _: 7)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heard"), [([], "ran\n"), (["--seed", "3"], "ran --seed 3\n"), (["run", "--quiet"], "ran --quiet\n")]
+)
+def test_run_is_the_default_verb(arguments, heard, capsys) -> None:
+    assert main(arguments, verbs_that()) == 0
+    assert capsys.readouterr().out == heard
+
+
+def test_other_verbs_are_named_first(capsys) -> None:
+    assert main(["report", "x"], verbs_that()) == 7
+    assert main(["repord"], verbs_that()) == 2
+    assert capsys.readouterr().err == "udaseg-runtime: repord: no such verb; nearest: report\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("--x"), 2),
+        (UnknownStream("--x"), 2),
+        (RunFolderExists("--x"), 2),
+        (PortBusy("--x"), 2),
+        (StreamNotOpened("--x"), 3),
+        (CheckpointInvalid("--x"), 4),
+        (RuntimeError("CUDA error: device lost"), 5),
+        (RuntimeError("something else"), 70),
+        (OSError("disk"), 70),
+    ],
+)
+def test_every_error_has_its_exit_code(error, code, capsys) -> None:
+    assert exit_code(error) == code
+    assert main([], verbs_that(error)) == code
+    assert capsys.readouterr().err.startswith("udaseg-runtime: ")
+
+
+def test_messages_of_several_lines_become_one(capsys) -> None:
+    main([], verbs_that(ConfigError("--x\n  is  wrong")))
+    assert capsys.readouterr().err == "udaseg-runtime: --x is wrong\n"
+
+
+def test_a_traceback_is_shown_on_request_only(capsys) -> None:
+    assert main([], verbs_that(ZeroDivisionError("division"))) == 70
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and "a defect of ours" in shown and "ZeroDivisionError: division" in shown
+    assert main(["--debug", "--seed", "3"], verbs_that(ZeroDivisionError("division"))) == 70
+    shown = capsys.readouterr()
+    assert "Traceback (most recent call last)" in shown.err and shown.out.splitlines()[-1] == "ran --seed 3"
+
+
+def test_an_interrupt_ends_with_130(capsys) -> None:
+    assert main([], verbs_that(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_usage_lists_every_verb() -> None:
+    assert [line.split()[0] for line in usage(verbs_that()).splitlines() if line.startswith("  ")] == ["run", "report"]
