@@ -122,6 +122,8 @@ class Session:
         reason = "error"
         if self._web is not None:
             self._web.start()
+        if not self._config.run.quiet:
+            self._console.print(self._parts.report.lines()[0], highlight=False)
         try:
             self.dispatch(self._opening())
             self._parts.driver.run(self.dispatch, self.stop)
