@@ -1,0 +1,155 @@
+"""Lockstep repeats bit for bit, learns where the stream is shifted, and never lets a label through."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from models.trainable import frozen_digest
+from runtime import events
+from runtime.adaptation.method import Target
+from runtime.build import build
+
+TIMELESS = {"at_s", "duration_s", "started_at_s", "finished_at_s"}
+
+
+def play(config, *, stop_after=None):
+    """Parts and all events of a lockstep run."""
+    parts = build(config)
+    seen, stop = [], threading.Event()
+
+    def note(event):
+        seen.append(event)
+        if len(of(seen, events.Prediction)) == stop_after:
+            stop.set()
+
+    parts.driver.run(note, stop)
+    return parts, seen
+
+
+def of(seen, kind):
+    return [event for event in seen if isinstance(event, kind)]
+
+
+def facts(event):
+    """Everything an event says but the time."""
+    values = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name not in TIMELESS}
+    frame = values.pop("frame", None)
+    index = None if frame is None else frame.index
+    plain = {name: value.tobytes() if isinstance(value, np.ndarray) else repr(value) for name, value in values.items()}
+    return type(event).__name__, index, plain
+
+
+@pytest.fixture(scope="module")
+def lockstep(tiny_world):
+    def config(method="styled", split="test_dusk", **run):
+        return tiny_world.config(
+            stream={"stream": f"dataset:camvid:{split}"},
+            adaptation={"method": method},
+            run={"pace": "lockstep"} | run,
+        )
+
+    return config
+
+
+@pytest.fixture(scope="module")
+def dusk(lockstep):
+    return play(lockstep())
+
+
+@pytest.mark.parametrize("method", ["styled", "dacs"])
+def test_the_same_seed_repeats_every_event_bit_for_bit(lockstep, method) -> None:
+    (_, first), (_, again) = (play(lockstep(method)) for _ in range(2))
+    assert [facts(event) for event in first] == [facts(event) for event in again]
+    assert of(first, events.AdaptationStep)
+
+
+def test_another_seed_learns_something_else(lockstep, dusk) -> None:
+    _, other = play(lockstep(seed=1))
+    assert [step.loss for step in of(other, events.AdaptationStep)] != [
+        step.loss for step in of(dusk[1], events.AdaptationStep)
+    ]
+
+
+def test_a_stream_that_starts_shifted_is_noticed_and_learnt_from(dusk) -> None:
+    parts, seen = dusk
+    (shift,) = of(seen, events.ShiftEvent)
+    steps = of(seen, events.AdaptationStep)
+    assert (shift.kind, shift.true_domain) == ("away", "test_dusk") and shift.frame_index <= 3
+    assert [step.frame_index for step in steps] == list(range(shift.frame_index, 12))
+    assert {step.outcome for step in steps} == {"applied"}
+    assert [step.version for step in steps] == list(range(1, len(steps) + 1))
+    assert parts.weights.latest.number == len(steps)
+
+
+def test_a_prediction_precedes_learning_from_its_frame(dusk) -> None:
+    _, seen = dusk
+    for kind in ("AdaptationStep", "ShadowPrediction", "ShiftScore"):
+        current = -1
+        for event in seen:
+            if isinstance(event, events.Prediction):
+                current = event.frame.index
+            elif type(event).__name__ == kind:
+                assert (event.frame.index if kind == "ShadowPrediction" else event.frame_index) == current
+    versions = [prediction.version for prediction in of(seen, events.Prediction)]
+    steps = of(seen, events.AdaptationStep)
+    assert versions == [sum(step.frame_index < index for step in steps) for index in range(12)]
+
+
+def test_every_frame_is_predicted_and_shadowed_once(dusk) -> None:
+    _, seen = dusk
+    assert [event.index for event in of(seen, events.FrameCaptured)] == list(range(12))
+    assert [event.frame.index for event in of(seen, events.Prediction)] == list(range(12))
+    assert [event.frame.index for event in of(seen, events.ShadowPrediction)] == list(range(12))
+    assert of(seen, events.FrameDropped) == []
+
+
+def test_frozen_weights_are_bitwise_unchanged(lockstep) -> None:
+    fresh = build(lockstep())
+    before = frozen_digest(fresh.model)
+    fresh.driver.run(lambda _: None, threading.Event())
+    assert fresh.weights.latest.number > 0
+    assert frozen_digest(fresh.model) == before
+
+
+def test_the_frozen_method_never_changes_a_weight(lockstep, dusk) -> None:
+    parts, seen = play(lockstep("frozen"))
+    assert parts.weights.latest is parts.weights.source and of(seen, events.AdaptationStep) == []
+    assert len(of(seen, events.ShiftEvent)) == 1
+    shadows = of(dusk[1], events.ShadowPrediction)
+    for served, shadow in zip(of(seen, events.Prediction), shadows, strict=True):
+        assert np.array_equal(served.labels_HW, shadow.labels_HW)
+
+
+def test_at_the_source_nothing_is_learnt(lockstep) -> None:
+    parts, seen = play(lockstep(split="test_day"))
+    assert of(seen, events.ShiftEvent) == [] and of(seen, events.AdaptationStep) == []
+    assert parts.weights.latest.number == 0
+
+
+@pytest.mark.parametrize("method", ["styled", "dacs"])
+def test_labels_never_reach_the_learner(lockstep, method) -> None:
+    """Same pictures without labels: the same predictions, versions and steps."""
+    _, labelled = play(lockstep(method))
+    _, blind = play(lockstep(method, split="test_blind"))
+    assert all(event.frame.label_HW is None for event in of(blind, events.Prediction))
+    for kind in (events.Prediction, events.AdaptationStep, events.ShiftScore):
+        assert [facts(event) for event in of(labelled, kind)] == [facts(event) for event in of(blind, kind)]
+    assert {field.name for field in dataclasses.fields(Target)} == {
+        *("frame_index", "image_HWC", "labels_HW", "confident_share")
+    }
+
+
+def test_stop_ends_after_the_frame_at_hand(lockstep) -> None:
+    _, seen = play(lockstep(), stop_after=4)
+    assert len(of(seen, events.FrameCaptured)) == len(of(seen, events.Prediction)) == 4
+
+
+def test_no_clock_enters_a_decision(lockstep, dusk) -> None:
+    """A clock that leaps an hour at every reading changes nothing but times."""
+    readings = iter(range(0, 3600 * 10**6, 3600))
+    parts = build(lockstep(), clock=lambda: float(next(readings)))
+    seen = []
+    parts.driver.run(seen.append, threading.Event())
+    assert [facts(event) for event in seen] == [facts(event) for event in dusk[1]]
