@@ -1,7 +1,7 @@
 """What a figure was measured on, and the stopwatch that measures it.
 
     conditions = describe("cpu", threads=2)
-    times = measure(step, device=torch.device("cpu"), num_warmup=3, num_samples=20)
+    times_ms = measure_in_turn((forward, step), device=torch.device("cpu"), num_warmup=3, num_rounds=20)
 
 A figure without its conditions is worth nothing: every benchmark keeps device, processor, cores, versions, threads,
 warm-up, the other load of the machine and a digest of the code that ran.
@@ -11,7 +11,7 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from runtime.config import ConfigError
 
 MEASURED_PACKAGES = ("streams", "models", "replay", "runtime")
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,29 +115,36 @@ def code_digest(root: Path = ROOT) -> str:
     return digest.hexdigest()[:12]
 
 
-def measure(
-    function: Callable[[], object],
+def measure_in_turn(
+    functions: Sequence[Callable[[], object]],
     *,
     device: torch.device,
     num_warmup: int,
-    num_samples: int,
+    num_rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> np.ndarray:
-    """Milliseconds of each of `num_samples` calls after `num_warmup` calls that do not count."""
-    for _ in range(num_warmup):
-        function()
-    return np.array([once_ms(function, device=device, clock=clock) for _ in range(num_samples)])
+    """Milliseconds of each call, (rounds, functions); every round calls each function once, so that drift cancels.
+
+    The first `num_warmup` rounds do not count. The device is idle before the clock starts and when it stops.
+    """
+    times_ms = np.zeros((num_rounds, len(functions)))
+    for round_number in range(-num_warmup, num_rounds):
+        for column, function in enumerate(functions):
+            _wait_for(device)
+            started_s = clock()
+            function()
+            _wait_for(device)
+            if round_number >= 0:
+                times_ms[round_number, column] = (clock() - started_s) * 1e3
+    return times_ms
 
 
-def once_ms(
-    function: Callable[[], object], *, device: torch.device, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """Milliseconds of one call, work on the device included: it is idle before the clock starts and after."""
-    _wait_for(device)
-    started_s = clock()
-    function()
-    _wait_for(device)
-    return (clock() - started_s) * 1e3
+def compute_device(name: str) -> torch.device:
+    """The device of an option "auto", "cpu" or "cuda"; ConfigError where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
+    is_cuda = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if is_cuda else "cpu")
 
 
 def _wait_for(device: torch.device) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.conditions import Percentiles, describe, usable_cores
+from benchmarks.options import check_at_least
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import Row, lookup, number, read_run
@@ -68,8 +69,7 @@ class LatencyConfig:
         if self.method not in METHODS or self.method == FROZEN:
             near = nearest(self.method, [name for name in METHODS if name != FROZEN])
             raise ConfigError(f"--method {self.method}: expected a method that learns; {near}")
-        if self.pairs < 1:
-            raise ConfigError(f"--pairs {self.pairs}: expected 1 or more; try 3")
+        check_at_least("--pairs", self.pairs, 1)
         if self.seconds <= 0:
             raise ConfigError(f"--seconds {self.seconds}: expected a time above 0; try 40")
         if not 1 <= self.cores <= len(usable_cores()):

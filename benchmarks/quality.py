@@ -18,11 +18,12 @@ from pathlib import Path
 from benchmarks.cells import Cell, Launch, codes_of, run_cells
 from benchmarks.conditions import describe
 from benchmarks.figures import QualityFigures, overview_table, quality_figures, visit_table
+from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.config import ConfigError, RunConfig, RuntimeConfig, WebConfig, load_toml, nearest
+from runtime.config import ConfigError, RunConfig, RuntimeConfig, WebConfig, load_toml
 from streams.synthetic.sequences import PRESETS
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
@@ -60,13 +61,10 @@ class QualityConfig:
     """Also keep the tables under this name in benchmarks/results."""
 
     def __post_init__(self) -> None:
-        for method in self.methods.split(","):
-            if method not in METHODS:
-                raise ConfigError(f"--methods {self.methods}: no method {method!r}; {nearest(method, list(METHODS))}")
+        check_names("--methods", self.methods, METHODS)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
-        if self.jobs < 1:
-            raise ConfigError(f"--jobs {self.jobs}: expected 1 or more; at most the number of cores pays")
+        check_at_least("--jobs", self.jobs, 1)
         check_save_name(self.save)
 
 

@@ -30,7 +30,31 @@ def latency(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def adaptation(arguments: Sequence[str]) -> int:
+    """What a learning step costs, in forwards."""
+    from benchmarks.adaptation import main
+
+    return main(arguments)
+
+
+def inference(arguments: Sequence[str]) -> int:
+    """Forward passes, ours and Hugging Face's."""
+    from benchmarks.inference import main
+
+    return main(arguments)
+
+
+def render(arguments: Sequence[str]) -> int:
+    """How fast streets and weather are drawn."""
+    from benchmarks.render import main
+
+    return main(arguments)
+
+
 BENCHMARKS: dict[str, Entry] = {
     "quality": Entry("mIoU of methods against the frozen model by visit, over seeds, in lockstep", quality),
     "latency": Entry("capture to result of live runs, adapting against frozen, in alternating pairs", latency),
+    "adaptation": Entry("a learning step of each method, in ms and in forwards of the same size", adaptation),
+    "inference": Entry("a forward of each model, against Hugging Face's SegFormer with the same weights", inference),
+    "render": Entry("frames per second of the synthetic street and of each weather, on one core", render),
 }

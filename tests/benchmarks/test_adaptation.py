@@ -1,0 +1,32 @@
+import pytest
+
+from benchmarks.adaptation import LEARNING, AdaptationBenchConfig, cost_table, step_cost
+from benchmarks.conditions import compute_device
+from runtime.config import ConfigError
+
+
+@pytest.mark.parametrize("method", LEARNING)
+def test_a_step_of_every_method_is_measured_in_forwards(method):
+    config = AdaptationBenchConfig(rounds=2, warmup=0)
+    cost = step_cost(config, "segformer_b0", "64x64", method, device=compute_device("cpu"))
+    assert cost.outcomes == {"applied": 2}
+    assert cost.in_forwards.num == 2
+    assert cost.step_ms.p50 > 0
+    assert cost.trainable > 0
+    (row,) = cost_table([cost]).rows
+    assert row[0] == f"segformer_b0 64x64 {method}"
+    assert row[-1] == "2 of 2"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": "frozen"}, "'frozen' is not known"),
+        ({"models": "segformer_b9"}, "'segformer_b9' is not known; nearest: segformer_b"),
+        ({"sizes": "64x64,7"}, "--size 7"),
+        ({"rounds": 0}, "--rounds 0: expected 1 or more"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_line(options, words):
+    with pytest.raises(ConfigError, match=words):
+        AdaptationBenchConfig(**options)
