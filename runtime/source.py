@@ -5,7 +5,6 @@ the spot, a recorded data set is read from its folder. Streams and replay meet h
 """
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,13 @@ import torch
 from models.checkpoint import Manifest
 from replay.buffer import ReplayBuffer
 from runtime.config import ConfigError, ReplayConfig, nearest
-from runtime.pretraining.render import rendered_samples
 from runtime.shift.calibration import MIN_SAMPLES
 from streams.datasets.samples import LabelledSamples
 from streams.datasets.splits import LAYOUTS, open_split
+from streams.synthetic.stream import clear_samples
 
 SYNTHETIC = "synthetic"
-MAX_RENDERED = 96  # more would keep a user waiting: a new place costs 0.2 s of one core
+MAX_RENDERED = 72  # 7 s on one core; more would keep a user waiting
 REPLAY_SEED_OFFSET = 7919  # keeps the replay's generator apart from the learner's under one --seed
 
 
@@ -84,8 +83,9 @@ def _samples(
     choice: SourceChoice, size_HW: tuple[int, int], *, num_samples: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if choice.words == SYNTHETIC:
-        num_rendered = min(num_samples, MAX_RENDERED)
-        yield from rendered_samples(num_rendered, seed=seed, size_HW=size_HW, processes=os.cpu_count() or 1)
+        for frame in clear_samples(min(num_samples, MAX_RENDERED), seed=seed, size_HW=size_HW):
+            assert frame.label_HW is not None
+            yield frame.image_HWC, frame.label_HW
         return
     split = open_split(choice.words, choice.data, option="--source", is_source=True)
     samples = LabelledSamples(split, size_HW=size_HW)
