@@ -172,7 +172,7 @@ def test_stop_ends_an_endless_stream() -> None:
     for is_lossless in (True, False):
         stop = threading.Event()
         stream = ListedStream(None)
-        seen = drive(stream, stop=stop, is_lossless=is_lossless, dispatch=lambda event, stop=stop: stop.set())
+        seen = drive(stream, stop=stop, is_lossless=is_lossless, dispatch=lambda _, stop=stop: stop.set())
         assert stream.is_closed.is_set() and stream.has_ended.is_set()
         assert in_flight(seen) == 0
 

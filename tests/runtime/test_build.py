@@ -1,0 +1,81 @@
+"""A configuration becomes the parts it describes, or one line."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from models.tensorfile import CheckpointInvalid
+from models.trainable import adaptable_tensors
+from runtime.build import build
+from runtime.config import ConfigError
+from runtime.live import Live
+from runtime.lockstep import Lockstep
+from streams.protocol import StreamNotOpened, UnknownStream
+
+
+def refusal(config, kind):
+    with pytest.raises(kind) as caught:
+        build(config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_parts_are_those_of_the_configuration(tiny_world) -> None:
+    parts = build(tiny_world.config(stream={"max_frames": 5}))
+    assert (parts.stream.name, parts.stream.num_frames, parts.size_HW) == ("camvid_test_dusk", 5, (32, 64))
+    assert parts.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert parts.report.mode == "adapters+head" and 0 < parts.report.trainable < parts.report.total
+    assert (parts.weights.latest.number, len(parts.replay)) == (0, 20)
+    assert parts.weights.source.tensors.keys() == adaptable_tensors(parts.model).keys()
+
+
+@pytest.mark.parametrize(("pace", "driver"), [("lockstep", Lockstep), ("max", Live), ("live", Live)])
+def test_the_pace_chooses_the_driver(tiny_world, pace, driver) -> None:
+    assert isinstance(build(tiny_world.config(run={"pace": pace})).driver, driver)
+
+
+@pytest.mark.parametrize("mode", ["adapters", "head", "norm", "full"])
+def test_every_trainable_mode_builds(tiny_world, mode) -> None:
+    parts = build(tiny_world.config(model={"trainable": mode}))
+    assert parts.report.mode == mode
+    assert any(".adapter." in name for name, _ in parts.model.named_parameters()) == ("adapters" in mode)
+
+
+def test_a_size_given_is_the_size_served(tiny_world) -> None:
+    parts = build(tiny_world.config(stream={"size": "48x40"}))
+    assert parts.size_HW == parts.replay.size_HW == (48, 40)
+    assert next(iter(parts.stream)).image_HWC.shape == (48, 40, 3)
+
+
+def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
+    parts = build(tiny_world.config(stream={"stream": "rain_sequence", "dataset": "camvid:test_day"}))
+    assert parts.stream.num_frames == 11 * 6 and next(iter(parts.stream)).label_HW is not None
+
+
+@pytest.mark.parametrize(
+    ("sections", "kind", "start"),
+    [
+        ({"adaptation": {"method": "dacz"}}, ConfigError, "--method dacz: no such method; nearest: dacs"),
+        ({"model": {"model": "segformer"}}, ConfigError, "--model segformer: no such model; nearest: segformer_b"),
+        ({"model": {"checkpoint": "nowhere"}}, CheckpointInvalid, "nowhere: neither a file nor a shipped checkpoint"),
+        ({"stream": {"stream": "fog_sequenze"}}, UnknownStream, "--stream fog_sequenze: no such stream"),
+        ({"stream": {"stream": "./none.mp4"}}, StreamNotOpened, "--stream ./none.mp4: no such file"),
+        ({"replay": {"replay_mb": 0.01}}, ConfigError, "--replay-mb"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_in_one_line(tiny_world, sections, kind, start) -> None:
+    assert refusal(tiny_world.config(**sections), kind).startswith(start)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_is_refused(tiny_world) -> None:
+    assert refusal(tiny_world.config(model={"device": "cuda"}), ConfigError).startswith("--device cuda: no CUDA device")
+
+
+def test_the_same_seed_builds_the_same_weights(tiny_world) -> None:
+    config = tiny_world.config()
+    first, again = build(config), build(config)
+    other = build(dataclasses.replace(config, run=dataclasses.replace(config.run, seed=1)))
+    assert all(torch.equal(t, again.weights.source.tensors[name]) for name, t in first.weights.source.tensors.items())
+    assert not all(torch.equal(t, other.weights.source.tensors[n]) for n, t in first.weights.source.tensors.items())

@@ -1,0 +1,80 @@
+"""Replay comes from what the checkpoint was trained on, unless the user says otherwise."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.checkpoint import Manifest, Source
+from runtime.config import ConfigError, ReplayConfig
+from runtime.shift.calibration import MIN_SAMPLES
+from runtime.source import SourceChoice, fill_replay
+from streams.datasets.splits import open_split
+
+HERE, THERE = Path("here"), Path("there")
+
+
+def choose(trained_on, *, data=None, **options):
+    manifest = Manifest("segformer_b0", 1, ("road",), Source(*trained_on, (32, 64)))
+    return SourceChoice.of(manifest, ReplayConfig(**options), data=data)
+
+
+def fill(choice, *, num_bytes=2**20, seed=0):
+    return fill_replay(choice, (32, 64), num_bytes=num_bytes, seed=seed, num_classes=19)
+
+
+def test_the_checkpoint_says_what_to_replay() -> None:
+    assert choose(("synthetic", "clear")) == SourceChoice("synthetic", None)
+    assert choose(("synthetic", "clear"), data=HERE) == SourceChoice("synthetic", None)
+    assert choose(("camvid", "train+val"), data=HERE) == SourceChoice("camvid:train+val", HERE)
+
+
+def test_the_user_may_choose_another_source_and_folder() -> None:
+    camvid = ("camvid", "train")
+    assert choose(camvid, source="synthetic") == SourceChoice("synthetic", None)
+    assert choose(camvid, source="synthetic:clear", data=HERE) == SourceChoice("synthetic", None)
+    assert choose(camvid, source="camvid:val", data=HERE, source_data=THERE) == SourceChoice("camvid:val", THERE)
+
+
+def test_a_source_that_cannot_be_had_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--source-data: not given, .* camvid:train; .* or --source synthetic$"):
+        choose(("camvid", "train"))
+    with pytest.raises(ConfigError, match=r"^--source camvit: no such source of labelled samples; nearest: camvid"):
+        choose(("synthetic", "clear"), source="camvit")
+    with pytest.raises(ConfigError, match=r"^--source kitti:all: no such source"):
+        choose(("kitti", "all"), data=HERE)
+
+
+def test_the_buffer_holds_the_samples_of_the_source(tiny_world) -> None:
+    choice = SourceChoice("camvid:train", tiny_world.data)
+    replay = fill(choice)
+    frames = list(open_split("camvid:train", tiny_world.data).as_stream())
+    images_NHWC, labels_NHW = replay.gather(torch.arange(len(replay)))
+    held = {
+        (image.numpy().tobytes(), label.numpy().tobytes()) for image, label in zip(images_NHWC, labels_NHW, strict=True)
+    }
+    assert held == {(frame.image_HWC.tobytes(), frame.label_HW.tobytes()) for frame in frames}
+    assert len(replay) == 20
+
+
+def test_filling_depends_on_the_seed_alone(tiny_world) -> None:
+    choice = SourceChoice("camvid:train", tiny_world.data)
+    first, again, other = (fill(choice, seed=seed).gather(torch.arange(20))[0] for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_the_bound_in_bytes_holds(tiny_world) -> None:
+    with pytest.raises(ConfigError, match=f"no room for {MIN_SAMPLES} samples of 32x64"):
+        fill(SourceChoice("camvid:train", tiny_world.data), num_bytes=10_000)
+
+
+def test_too_few_samples_are_refused(tiny_world) -> None:
+    with pytest.raises(ConfigError, match=f"^--source camvid:test_day: 6 labelled samples, .* {MIN_SAMPLES}"):
+        fill(SourceChoice("camvid:test_day", tiny_world.data))
+
+
+def test_the_synthetic_world_is_rendered_in_clear_weather() -> None:
+    replay = fill_replay(SourceChoice("synthetic", None), (96, 160), num_bytes=2**20, seed=0, num_classes=19)
+    statistics = replay.statistics()
+    assert MIN_SAMPLES <= len(replay) <= statistics.capacity_samples
+    assert sum(count > 0 for count in statistics.pixels_by_class) >= 12
