@@ -155,7 +155,7 @@ def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
 def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:
     """Attach adapters where the mode wants them and freeze the rest."""
     if "adapters" in config.trainable:
-        attach_adapters(model, AdapterConfig(reduction=config.adapter_reduction))
+        attach_adapters(model, AdapterConfig(reduction=config.adapter_reduction, scale=config.adapter_scale))
     return set_trainable(model, config.trainable)
 
 

@@ -60,10 +60,13 @@ class ModelConfig:
     """What may learn; everything else stays bitwise unchanged."""
     adapter_reduction: int = 4
     """Channels of a stage per channel of its adapters' bottleneck."""
+    adapter_scale: float = 1.0
+    """Factor on the adapters' output; 0.1 in the paper, but online there are only tens of steps to learn in."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
 
     def __post_init__(self) -> None:
+        _require(self.adapter_scale > 0, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")
         _require(1 <= self.adapter_reduction <= 64, "--adapter-reduction", self.adapter_reduction, "1 to 64", "try 4")
 
 
@@ -73,18 +76,18 @@ class AdaptationConfig:
 
     method: str = "styled"
     """Adaptation method (see `udaseg-runtime methods`)."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Step size of AdamW for adapters and head."""
-    ema_decay: float = 0.95
+    ema_decay: float = 0.9
     """Per-step decay of the averaged (served) weights."""
     budget: int = 120
     """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
 
     def __post_init__(self) -> None:
         _require(
-            0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0, at most 1", "try 3e-4"
+            0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0, at most 1", "try 1e-3"
         )
-        _require(0 <= self.ema_decay < 1, "--ema-decay", self.ema_decay, "0 to below 1", "try 0.95")
+        _require(0 <= self.ema_decay < 1, "--ema-decay", self.ema_decay, "0 to below 1", "try 0.9")
         _require(self.budget >= 0, "--budget", self.budget, "0 or more steps", "try 120")
 
 

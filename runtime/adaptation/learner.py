@@ -18,8 +18,8 @@ from runtime.events import AdaptationStep, Rollback
 from runtime.guard import Guard
 from runtime.weights import VersionedWeights
 
-RELAX_SHARE = 0.25  # of the way back to the source weights, per frame
-RELAX_STEPS = 24  # 0.75^24 = 0.1 % of the offset is left; then the source weights are taken exactly
+RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
+RELAX_STEPS = 10  # 0.5^10 = 0.1 % of the offset is left; then the source weights are taken exactly
 MAX_GRADIENT_NORM = 1.0
 
 
