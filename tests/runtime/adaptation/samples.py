@@ -1,0 +1,59 @@
+"""A small student, a filled replay buffer and a target, shared by the tests of methods."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.adapters import AdapterConfig, attach_adapters
+from models.trainable import set_trainable
+from models.zoo import build_model
+from replay.buffer import ReplayBuffer
+from runtime.adaptation.method import Target
+
+SIZE_HW = (32, 64)
+NUM_CLASSES = 4
+
+
+def make_student() -> nn.Module:
+    """Random SegFormer-B0 of four classes whose head and last adapters learn."""
+    torch.manual_seed(0)
+    model = build_model("segformer_b0", num_classes=NUM_CLASSES)
+    attach_adapters(model, AdapterConfig(stages=(4,)))
+    set_trainable(model, "adapters+head")
+    return model.eval()
+
+
+def filled_replay(num: int = 4, *, only_class: int | None = None) -> ReplayBuffer:
+    """Noisy pictures; the upper half is class 0, the lower class 1 + i mod 3, or all of it `only_class`."""
+    rng = np.random.default_rng(0)
+    replay = ReplayBuffer(
+        SIZE_HW, capacity_bytes=2**20, generator=torch.Generator().manual_seed(0), num_classes=NUM_CLASSES
+    )
+    for index in range(num):
+        label_HW = np.zeros(SIZE_HW, np.uint8)
+        label_HW[16:] = 1 + index % 3
+        if only_class is not None:
+            label_HW[:] = only_class
+        replay.add(rng.integers(60, 200, (*SIZE_HW, 3), dtype=np.uint8), label_HW)
+    return replay
+
+
+def make_target(*, confident_share: float = 0.5, image_HWC: np.ndarray | None = None) -> Target:
+    """A dark noisy frame, taken for class 2 everywhere."""
+    if image_HWC is None:
+        image_HWC = np.random.default_rng(1).integers(0, 60, (*SIZE_HW, 3), dtype=np.uint8)
+    return Target(7, image_HWC, np.full(SIZE_HW, 2, np.uint8), confident_share)
+
+
+class Listening(nn.Module):
+    """Answers every image with learnt class scores, the same at every pixel, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores_K = nn.Parameter(torch.zeros(NUM_CLASSES))
+        self.seen_B3HW = torch.empty(0)
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        self.seen_B3HW = x_B3HW
+        batch, _, height, width = x_B3HW.shape
+        return self.scores_K[None, :, None, None].expand(batch, NUM_CLASSES, height // 4, width // 4)

@@ -1,0 +1,189 @@
+"""The cycle: shadow, governor, gate, detector, learner, in this order, for whatever was predicted meanwhile."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from runtime import events
+from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
+from runtime.adaptation.schedule import LearningSchedule
+from runtime.governor import Governor
+from runtime.shift.appearance import appearance
+from runtime.shift.calibration import calibrate
+from runtime.shift.monitor import ShiftMonitor
+from streams.frame import Frame
+from tests.fakes import ManualClock, make_prediction, make_shadow, make_step
+
+
+class Repeating:
+    """A shadow that agrees with half of every answer."""
+
+    def predict(self, prediction):
+        return make_shadow(prediction)
+
+
+class Noting:
+    """A learner that keeps what it was given and says what it is told to say."""
+
+    def __init__(self, *, is_at_source: bool = True, rollback: events.Rollback | None = None) -> None:
+        self.is_at_source = is_at_source
+        self.targets = []
+        self.relaxed = []
+        self._rollback = rollback
+
+    def learn(self, target):
+        self.targets.append(target)
+        self.is_at_source = False
+        return make_step(target.frame_index), self._rollback
+
+    def relax(self, frame_index):
+        self.relaxed.append(frame_index)
+        return make_step(frame_index, outcome="relaxed")
+
+
+def picture(index: int, *, brightness: float) -> Frame:
+    rng = np.random.default_rng(1000 + index)
+    image_HWC = rng.normal(rng.uniform(110, 140), rng.uniform(20, 30), (32, 64, 3)) * brightness
+    label_HW = np.full((32, 64), 5, np.uint8)
+    return Frame(index, 100.0 + index / 10, image_HWC.clip(0, 255).astype(np.uint8), label_HW=label_HW, domain="dark")
+
+
+@pytest.fixture(scope="module")
+def source():
+    return calibrate(
+        np.stack([appearance(picture(-i - 1, brightness=1.0).image_HWC) for i in range(40)]), quantile=0.95
+    )
+
+
+@pytest.fixture
+def cycle_of(source):
+    def build(learner, *, share=1.0, governor=None, budget=120):
+        return AdaptationCycle(
+            ShiftMonitor(source),
+            schedule=LearningSchedule(budget=budget),
+            governor=governor or Governor(period_s=float("inf")),
+            shadow=ShadowPlan(Repeating(), share=share),
+            learner=learner,
+            clock=ManualClock(),
+        )
+
+    return build
+
+
+def answers(indices, *, brightness=0.2):
+    return [make_prediction(picture(index, brightness=brightness)) for index in indices]
+
+
+def consider_each(cycle, predictions):
+    return [event for prediction in predictions for event in cycle.consider([prediction])]
+
+
+def kinds(seen) -> list[str]:
+    return [type(event).__name__ for event in seen]
+
+
+def test_a_shift_is_told_before_it_is_learnt_from(cycle_of) -> None:
+    learner = Noting()
+    seen = consider_each(cycle_of(learner), answers(range(6)))
+    shift = kinds(seen).index("ShiftEvent")
+    assert kinds(seen[:shift]) == ["ShadowPrediction", "ShiftScore"] * 3
+    assert kinds(seen[shift:])[:2] == ["ShiftEvent", "AdaptationStep"]
+    assert kinds(seen[shift + 2 :]) == ["ShadowPrediction", "ShiftScore", "AdaptationStep"] * 3
+    assert [target.frame_index for target in learner.targets] == [2, 3, 4, 5]
+
+
+def test_the_learner_sees_the_picture_and_the_answer_and_no_truth(cycle_of) -> None:
+    learner = Noting()
+    predictions = answers(range(4))
+    consider_each(cycle_of(learner), predictions)
+    target = learner.targets[-1]
+    assert target.image_HWC is predictions[-1].frame.image_HWC and target.labels_HW is predictions[-1].labels_HW
+    held = [getattr(target, name) for name in target.__slots__]
+    assert not any(value is predictions[-1].frame or value is predictions[-1].frame.label_HW for value in held)
+
+
+def test_of_several_predictions_all_are_watched_and_the_newest_is_learnt(cycle_of) -> None:
+    learner = Noting()
+    seen = list(cycle_of(learner).consider(answers(range(10))))
+    assert Counter(kinds(seen)) == {"ShadowPrediction": 10, "ShiftScore": 10, "ShiftEvent": 1, "AdaptationStep": 1}
+    assert [target.frame_index for target in learner.targets] == [9]
+
+
+def test_without_a_learner_shifts_are_still_seen(cycle_of) -> None:
+    seen = consider_each(cycle_of(None), answers(range(5)))
+    assert "ShiftEvent" in kinds(seen) and "AdaptationStep" not in kinds(seen)
+
+
+def test_nothing_predicted_is_nothing_done(cycle_of) -> None:
+    learner = Noting(is_at_source=False)
+    assert list(cycle_of(learner).consider([])) == [] and learner.relaxed == []
+
+
+def test_at_the_source_weights_are_pulled_home_and_then_left(cycle_of) -> None:
+    learner = Noting(is_at_source=False)
+    cycle = cycle_of(learner)
+    seen = consider_each(cycle, answers(range(3), brightness=1.0))
+    assert learner.relaxed == [0, 1, 2] and learner.targets == []
+    assert [event.outcome for event in seen if isinstance(event, events.AdaptationStep)] == ["relaxed"] * 3
+    learner.is_at_source = True
+    assert "AdaptationStep" not in kinds(consider_each(cycle, answers(range(3, 6), brightness=1.0)))
+
+
+def test_frames_that_say_nothing_are_neither_watched_nor_learnt_from(cycle_of) -> None:
+    learner = Noting()
+    cycle = cycle_of(learner)
+    consider_each(cycle, answers(range(5)))
+    black = make_prediction(Frame(5, 100.5, np.zeros((32, 64, 3), np.uint8)))
+    stuck = make_prediction(Frame(6, 100.6, np.zeros((32, 64, 3), np.uint8)))
+    num_learnt = len(learner.targets)
+    seen = consider_each(cycle, [black, stuck])
+    assert kinds(seen) == ["ShadowPrediction", "FrameGated"] * 2 and len(learner.targets) == num_learnt
+
+
+def test_an_unusable_newest_frame_leaves_the_one_before_to_learn_from(cycle_of) -> None:
+    learner = Noting()
+    cycle = cycle_of(learner)
+    consider_each(cycle, answers(range(5)))
+    black = make_prediction(Frame(7, 100.7, np.zeros((32, 64, 3), np.uint8)))
+    list(cycle.consider([*answers([5, 6]), black]))
+    assert learner.targets[-1].frame_index == 6
+
+
+def test_no_learning_when_time_runs_short(cycle_of) -> None:
+    class Strained(Governor):
+        def allows_learning(self, frame_index):
+            return frame_index % 2 == 0
+
+    learner = Noting()
+    consider_each(cycle_of(learner, governor=Strained(period_s=1.0)), answers(range(8)))
+    assert [target.frame_index for target in learner.targets] == [2, 4, 6]
+
+
+def test_lateness_moves_the_governor_and_is_told(cycle_of) -> None:
+    cycle = cycle_of(Noting(), governor=Governor(period_s=0.001))
+    seen = consider_each(cycle, answers(range(30)))
+    changes = [event for event in seen if isinstance(event, events.GovernorChanged)]
+    assert [event.level for event in changes] == [1] and "frames late" in changes[0].reason
+
+
+def test_a_rollback_follows_its_step(cycle_of) -> None:
+    rollback = events.Rollback(2, 0, "loss is nan", 100.0)
+    seen = consider_each(cycle_of(Noting(rollback=rollback)), answers(range(3)))
+    assert kinds(seen)[-2:] == ["AdaptationStep", "Rollback"] and seen[-1] is rollback
+
+
+def test_after_the_budget_one_frame_in_four_is_learnt_from(cycle_of) -> None:
+    learner = Noting()
+    consider_each(cycle_of(learner, budget=3), answers(range(20)))
+    assert [target.frame_index for target in learner.targets] == [2, 3, 4, 8, 12, 16]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.25, 1 / 3, 0.5, 0.9, 1.0])
+def test_shadows_are_spread_evenly(share) -> None:
+    plan = ShadowPlan(Repeating(), share=share)
+    shadowed = [bool(list(plan.events(prediction))) for prediction in answers(range(60))]
+    assert sum(shadowed) == pytest.approx(60 * share, abs=1)
+    for length in (10, 20, 30):
+        counts = [sum(shadowed[first : first + length]) for first in range(60 - length)]
+        assert max(counts) - min(counts) <= 1

@@ -1,0 +1,51 @@
+"""The methods there are, by name, each building what the learner can use."""
+
+import pytest
+import torch
+
+from runtime.adaptation.method import Target
+from runtime.adaptation.methods import METHODS
+from runtime.config import AdaptationConfig
+from tests.runtime.adaptation.samples import filled_replay, make_student, make_target
+
+
+def test_the_names_are_these_and_the_default_is_one() -> None:
+    assert list(METHODS) == ["styled", "dacs", "frozen"]
+    assert AdaptationConfig().method in METHODS and METHODS["frozen"].build is None
+    assert all(entry.summary and "\n" not in entry.summary for entry in METHODS.values())
+
+
+@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.build is not None])
+def test_every_method_gives_a_loss_that_trains_and_repeats(name) -> None:
+    def one_loss() -> tuple[float, list[torch.Tensor]]:
+        student = make_student()
+        method = METHODS[name].build(filled_replay(), torch.device("cpu"), torch.Generator().manual_seed(0))
+        loss = method.loss(student, make_target())
+        assert loss.shape == () and bool(torch.isfinite(loss)) and float(loss.detach()) > 0
+        loss.backward()
+        learning = [parameter for parameter in student.parameters() if parameter.requires_grad]
+        frozen = [parameter for parameter in student.parameters() if not parameter.requires_grad]
+        assert learning and all(parameter.grad is not None for parameter in learning)
+        assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in learning)
+        assert frozen and all(parameter.grad is None for parameter in frozen)
+        return float(loss.detach()), [parameter.grad for parameter in learning]
+
+    (first, first_grads), (again, again_grads) = one_loss(), one_loss()
+    assert first == again
+    assert all(torch.equal(a, b) for a, b in zip(first_grads, again_grads, strict=True))
+    assert any(float(gradient.abs().max()) > 0 for gradient in first_grads)
+
+
+@pytest.mark.parametrize("name", ["styled", "dacs"])
+def test_losses_write_into_nothing_they_are_given(name) -> None:
+    target = make_target()
+    image, labels = target.image_HWC.copy(), target.labels_HW.copy()
+    replay = filled_replay()
+    held = [tensor.clone() for tensor in replay.gather(torch.arange(len(replay)))]
+    METHODS[name].build(replay, torch.device("cpu"), torch.Generator().manual_seed(0)).loss(make_student(), target)
+    assert (target.image_HWC == image).all() and (target.labels_HW == labels).all()
+    assert all(torch.equal(a, b) for a, b in zip(held, replay.gather(torch.arange(len(replay))), strict=True))
+
+
+def test_a_target_carries_no_truth() -> None:
+    assert set(Target.__slots__) == {"frame_index", "image_HWC", "labels_HW", "confident_share"}

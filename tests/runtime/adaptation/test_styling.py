@@ -1,0 +1,184 @@
+"""Styling against closed forms: statistics of bands, roughness of known signals, what is left alone."""
+
+# B batch, H height, W width, C channels, S bands
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.adaptation.styling import (
+    BLUR_SIGMAS,
+    GREY,
+    MAX_GRAIN,
+    NUM_BANDS,
+    Styler,
+    band_statistics,
+    blurred,
+    roughness,
+    rows,
+    to_opponent,
+    to_rgb,
+)
+
+HEIGHT, WIDTH = 64, 128
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(mean, deviation, *, seed=0, num=1):
+    rng = np.random.default_rng(seed)
+    return torch.as_tensor(
+        np.clip(rng.normal(mean, deviation, (num, HEIGHT, WIDTH, 3)), 0, 255).round().astype(np.uint8)
+    )
+
+
+def waves(mean, amplitude, *, period=32):
+    """Level `mean` plus a horizontal sine: deviation amplitude / sqrt(2), roughness 1 - cos(2 pi / period)."""
+    line_W = mean + amplitude * np.sin(2 * np.pi * np.arange(WIDTH) / period)
+    return torch.as_tensor(np.broadcast_to(line_W[None, :, None], (HEIGHT, WIDTH, 3)).round().astype(np.uint8).copy())
+
+
+def statistics(image_HWC):
+    """Mean and deviation, (1, C, S) each, in opponent colours."""
+    return band_statistics(to_opponent(image_HWC[None]))
+
+
+def test_opponent_colours_are_a_rotation_and_back() -> None:
+    image_BHWC = noise(128, 40, num=2)
+    opponent_BCHW = to_opponent(image_BHWC)
+    assert torch.allclose(opponent_BCHW.square().sum(1), image_BHWC.float().square().sum(-1), rtol=1e-4)
+    assert torch.equal(to_rgb(opponent_BCHW), image_BHWC)
+    grey = to_opponent(torch.full((1, 2, 2, 3), 100, dtype=torch.uint8))
+    assert torch.allclose(grey[0, :, 0, 0], torch.tensor([100 * 3**0.5, 0.0, 0.0]), atol=1e-3)
+
+
+def test_statistics_are_those_of_each_band() -> None:
+    image_1CHW = torch.zeros(1, 3, HEIGHT, WIDTH)
+    for band in range(NUM_BANDS):
+        image_1CHW[:, :, 8 * band : 8 * band + 8, ::2] = 10.0 * band
+        image_1CHW[:, :, 8 * band : 8 * band + 8, 1::2] = 10.0 * band + 20
+    mean_1CS, deviation_1CS = band_statistics(image_1CHW)
+    assert mean_1CS[0, 1].tolist() == [10 * band + 10 for band in range(NUM_BANDS)]
+    assert deviation_1CS[0].flatten().tolist() == pytest.approx([10.0] * 24)
+
+
+def test_rows_are_interpolated_between_band_centres() -> None:
+    level_H = rows(torch.arange(8.0)[None, None], HEIGHT)[0, 0, :, 0]
+    centres = torch.arange(8) * 8 + 3.5
+    assert torch.allclose(
+        torch.as_tensor(np.interp(centres, np.arange(HEIGHT), level_H)).float(), torch.arange(8.0), atol=0.05
+    )
+    assert bool((level_H.diff() >= 0).all()) and float(level_H.diff().max()) <= 1 / 8 + 1e-6
+
+
+@pytest.mark.parametrize("period", [8, 16, 32])
+def test_roughness_of_a_sine_is_one_minus_the_correlation_of_neighbours(period) -> None:
+    found = roughness(to_opponent(waves(128, 100, period=period)[None]))
+    expected = 1 - np.cos(2 * np.pi / period)
+    assert found.across_CS[GREY].tolist() == pytest.approx([expected] * NUM_BANDS, rel=0.02)
+    assert float(found.down_CS.abs().max()) == 0.0
+
+
+def test_roughness_of_white_noise_is_one() -> None:
+    found = roughness(to_opponent(noise(128, 30, num=8)))
+    assert found.across_CS.flatten().tolist() == pytest.approx([0.985] * 3 * NUM_BANDS, abs=0.05)
+    assert found.down_CS.flatten().tolist() == pytest.approx([0.985] * 3 * NUM_BANDS, abs=0.05)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(50, 200), st.integers(5, 45), st.integers(0, 10**6))
+def test_the_styled_sample_has_the_targets_mean_and_deviation(mean, deviation, seed) -> None:
+    source_BHWC = noise(128, 20, seed=1)
+    target_HWC = noise(mean, deviation, seed=seed)[0]
+    styler = Styler(source_BHWC, generator=generator())
+    style = styler.read(target_HWC)
+    wanted_mean, wanted_deviation = statistics(target_HWC)
+    found_mean, found_deviation = statistics(styler.apply(source_BHWC, style)[0])
+    assert torch.allclose(found_mean, wanted_mean, atol=2.5)
+    assert torch.allclose(found_deviation, wanted_deviation, rtol=0.12, atol=0.5)
+
+
+def test_the_source_itself_is_left_almost_as_it_is() -> None:
+    source_HWC = waves(120, 60)
+    styler = Styler(source_HWC[None], generator=generator())
+    style = styler.read(source_HWC)
+    assert style.blur_sigma == 0.0 and style.streak_pixels == 1 and float(style.grain_CS.abs().max()) < 1e-6
+    styled_HWC = styler.apply(source_HWC[None], style)[0]
+    assert int((styled_HWC.int() - source_HWC.int()).abs().max()) <= 1
+
+
+def test_flat_stripes_take_the_colour_of_the_targets_stripes() -> None:
+    """Without variance there is only the mean: the styled image is the target's, band centres exactly."""
+    source_HWC = torch.full((HEIGHT, WIDTH, 3), 90, dtype=torch.uint8)
+    target_HWC = torch.zeros(HEIGHT, WIDTH, 3, dtype=torch.uint8)
+    for band in range(NUM_BANDS):
+        target_HWC[8 * band : 8 * band + 8] = torch.tensor([20 * band, 100, 250 - 20 * band], dtype=torch.uint8)
+    styler = Styler(source_HWC[None], generator=generator())
+    styled_HWC = styler.apply(source_HWC[None], styler.read(target_HWC))[0]
+    found, wanted = statistics(styled_HWC)[0], statistics(target_HWC)[0]
+    assert torch.allclose(found[..., 1:-1], wanted[..., 1:-1], atol=1.0)
+
+
+def test_noise_in_the_frame_becomes_grain_of_its_share() -> None:
+    """Waves of variance v and noise of variance n have w = n / (v + n), whatever the source's contrast."""
+    source_HWC = waves(128, 60)
+    rng = np.random.default_rng(0)
+    grain_HW1 = rng.normal(0, 30, (HEIGHT, WIDTH, 1))
+    target_HWC = torch.as_tensor(np.clip(waves(128, 60).numpy() + grain_HW1, 0, 255).round().astype(np.uint8))
+    style = Styler(source_HWC[None], generator=generator()).read(target_HWC)
+    assert style.grain_CS[GREY].tolist() == pytest.approx([900 / (1800 + 900)] * NUM_BANDS, abs=0.08)
+    assert style.blur_sigma == 0.0 and style.streak_pixels == 1
+
+
+def test_grain_is_bounded_and_drawn_from_the_generator() -> None:
+    source_HWC, target_HWC = waves(128, 60), noise(128, 40)[0]
+    styled = []
+    for seed in (0, 0, 1):
+        styler = Styler(source_HWC[None], generator=generator(seed))
+        style = styler.read(target_HWC)
+        assert float(style.grain_CS.max()) <= MAX_GRAIN
+        styled.append(styler.apply(source_HWC[None], style))
+    assert torch.equal(styled[0], styled[1]) and not torch.equal(styled[0], styled[2])
+
+
+def test_streaks_are_drawn_out_vertically() -> None:
+    """Noise averaged down n rows has a vertical roughness of 1 / n."""
+    rng = np.random.default_rng(0)
+    length = 8
+    white = rng.normal(0, 60 * length**0.5, (HEIGHT + length - 1, WIDTH))
+    streaks = np.stack([white[row : row + length].mean(0) for row in range(HEIGHT)])
+    target_HWC = torch.as_tensor(np.clip(128 + streaks, 0, 255)[..., None].repeat(3, -1).round().astype(np.uint8))
+    style = Styler(waves(128, 40)[None], generator=generator()).read(target_HWC)
+    assert length - 3 <= style.streak_pixels <= length + 4
+
+
+def test_a_frame_out_of_focus_blurs_the_source() -> None:
+    rng = np.random.default_rng(0)
+    rough_HWC = torch.as_tensor(rng.integers(0, 256, (HEIGHT, WIDTH, 1), dtype=np.uint8)).repeat(1, 1, 3)
+    sharp_BCHW = blurred(rough_HWC.permute(2, 0, 1)[None].float(), 0.6)
+    source_BHWC = sharp_BCHW.permute(0, 2, 3, 1).round().to(torch.uint8)
+    styler = Styler(source_BHWC, generator=generator())
+    for sigma in (1.3, 2.5):
+        soft_BCHW = blurred(source_BHWC.permute(0, 3, 1, 2).float(), sigma)
+        style = styler.read(soft_BCHW[0].permute(1, 2, 0).round().to(torch.uint8))
+        assert style.blur_sigma == sigma and sigma in BLUR_SIGMAS
+    assert styler.read(source_BHWC[0]).blur_sigma == 0.0
+
+
+def test_blur_keeps_the_mean_and_a_flat_image() -> None:
+    flat_BCHW = torch.full((1, 3, 16, 16), 77.0)
+    assert torch.allclose(blurred(flat_BCHW, 1.8), flat_BCHW, atol=1e-3)
+    assert blurred(flat_BCHW, 0.0) is flat_BCHW
+
+
+def test_shape_and_type_are_kept_and_nothing_is_written_into() -> None:
+    source_BHWC, target_HWC = noise(128, 20, num=3), noise(40, 10, seed=2)[0]
+    before = source_BHWC.clone(), target_HWC.clone()
+    styler = Styler(source_BHWC, generator=generator())
+    styled_BHWC = styler.apply(source_BHWC, styler.read(target_HWC))
+    assert styled_BHWC.shape == source_BHWC.shape and styled_BHWC.dtype == torch.uint8
+    assert torch.equal(source_BHWC, before[0]) and torch.equal(target_HWC, before[1])
