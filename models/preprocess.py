@@ -2,14 +2,15 @@
 
     x_B3HW = normalise(to_tensor(frame.image_HWC)[None].to(device))
     logits_BKhw = model(x_B3HW)
-    labels_BHW, confidence_B, entropy_B = labels_of(logits_BKhw, (H, W)), *certainty(logits_BKhw)
+    labels_BHW, certainty_B3 = labels_of(logits_BKhw, (H, W)), certainty(logits_BKhw)
 
-Nothing here synchronises with a device. Any image size works; one that is not a multiple of 32 may be padded
-(`pad_to_multiple`, then crop the answer) or given as it is, which is cheaper and what the published models do.
+Nothing here synchronises with a device. Any image size works and needs no padding, as in the published models.
 """
 
 # B batch, H height, W width, h w the logits' height and width, K classes
 
+
+import math
 from functools import cache
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
+CONFIDENT = 0.968  # Tranheden et al. 2021 (DACS), arXiv 2007.08702, section 3.2
 
 
 def to_tensor(image_HWC: np.ndarray) -> Tensor:
@@ -30,22 +32,6 @@ def normalise(image_BHWC: Tensor) -> Tensor:
     """uint8 RGB (B, H, W, 3) to float32 (B, 3, H, W), channels_last memory, ImageNet mean 0 and deviation 1."""
     mean_3, std_3 = _statistics(image_BHWC.device)
     return image_BHWC.to(torch.float32).sub_(mean_3).div_(std_3).permute(0, 3, 1, 2)
-
-
-def denormalise(x_B3HW: Tensor) -> Tensor:
-    """Inverse of `normalise`, rounded and clamped to uint8 (B, H, W, 3)."""
-    mean_3, std_3 = _statistics(x_B3HW.device)
-    return (x_B3HW.permute(0, 2, 3, 1) * std_3 + mean_3).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def pad_to_multiple(x_B3HW: Tensor, *, multiple: int = 32) -> Tensor:
-    """Repeat the last row and column until both sides divide by `multiple`; the same tensor when they do already."""
-    H, W = x_B3HW.shape[-2:]
-    bottom, right = -H % multiple, -W % multiple
-    if bottom == 0 and right == 0:
-        return x_B3HW
-    padded = F.pad(x_B3HW, (0, right, 0, bottom), mode="replicate")
-    return padded.contiguous(memory_format=torch.channels_last)
 
 
 def upsample_logits(logits_BKhw: Tensor, size_HW: tuple[int, int]) -> Tensor:
@@ -62,13 +48,16 @@ def labels_of(logits_BKhw: Tensor, size_HW: tuple[int, int]) -> Tensor:
     return upsample_logits(logits_BKhw, size_HW).max(dim=1).indices.to(torch.uint8)
 
 
-def certainty(logits_BKhw: Tensor) -> tuple[Tensor, Tensor]:
-    """Per image, at the logits' own size: mean top-1 probability in [0, 1] and mean entropy in nats, each (B,)."""
+def certainty(logits_BKhw: Tensor) -> Tensor:
+    """Per image, at the logits' own size, (B, 3): mean top-1 probability, mean entropy in nats, and the share of pixels
+    whose top-1 probability is at least CONFIDENT.
+    """
     log_p_BKhw = F.log_softmax(logits_BKhw.float(), dim=1)
-    p_BKhw = log_p_BKhw.exp()
-    confidence_B = p_BKhw.amax(dim=1).mean(dim=(1, 2))
-    entropy_B = -(p_BKhw * log_p_BKhw).sum(dim=1).mean(dim=(1, 2))
-    return confidence_B, entropy_B
+    top_Bhw = log_p_BKhw.amax(dim=1)
+    confidence_B = top_Bhw.exp().mean(dim=(1, 2))
+    entropy_B = -(log_p_BKhw.exp() * log_p_BKhw).sum(dim=1).mean(dim=(1, 2))
+    confident_B = (top_Bhw >= math.log(CONFIDENT)).float().mean(dim=(1, 2))
+    return torch.stack([confidence_B, entropy_B, confident_B], dim=1)
 
 
 @cache

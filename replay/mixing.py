@@ -78,20 +78,3 @@ def classmix(source: Batch, target: Batch, *, ratio: float = 0.5, generator: tor
         torch.where(mask_BHW, source.labels_BHW, target.labels_BHW),
         torch.where(mask_BHW, source.weights_BHW, target.weights_BHW),
     )
-
-
-def pseudo_label_weights(
-    confidence_BHW: Tensor, *, threshold: float = 0.968, ignored_top_rows: int = 0, ignored_bottom_rows: int = 0
-) -> Tensor:
-    """DACS's weight of pseudo-labels: the share q of an image's pixels with confidence >= threshold, the same for all
-    of them.
-
-    Rows at the top and bottom (DAFormer: 15 and 120 of 512, rectification border and bonnet) weigh 0. Float32, (B, H,
-    W).
-    """
-    share_B = (confidence_BHW >= threshold).to(torch.float32).mean(dim=(1, 2))
-    weights_BHW = share_B[:, None, None].expand(confidence_BHW.shape).clone()
-    height = confidence_BHW.shape[1]
-    weights_BHW[:, : min(ignored_top_rows, height)] = 0
-    weights_BHW[:, max(0, height - ignored_bottom_rows) :] = 0
-    return weights_BHW

@@ -7,23 +7,19 @@ said.
 
 # H height, W width, K classes
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from models.preprocess import labels_of, normalise, to_tensor
+from models.preprocess import certainty, labels_of, normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import load_adaptable
 from runtime.events import Prediction, ShadowPrediction
 from runtime.weights import VersionedWeights
 from streams.frame import Frame
-
-CONFIDENT = 0.968  # DACS (WACV 2021), section 3.2
 
 
 class Predictor:
@@ -95,8 +91,4 @@ def forward(model: nn.Module, image_HWC: np.ndarray, device: torch.device) -> An
     with torch.no_grad():
         logits_BKHW: Tensor = model(normalise(to_tensor(image_HWC).to(device)[None]))
         labels_HW = labels_of(logits_BKHW, size_HW)[0]
-        log_p_BKHW = functional.log_softmax(logits_BKHW.float(), dim=1)
-        top_BHW = log_p_BKHW.amax(dim=1)
-        entropy = -(log_p_BKHW.exp() * log_p_BKHW).sum(dim=1).mean()
-        confident = (top_BHW >= math.log(CONFIDENT)).float().mean()
-        return Answer(labels_HW, torch.stack([top_BHW.exp().mean(), entropy, confident]))
+        return Answer(labels_HW, certainty(logits_BKHW)[0])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors
+from models.trainable import adaptable_tensors, copy_adaptable
 from runtime.adaptation.method import Method, Target
 from runtime.events import AdaptationStep, Rollback
 from runtime.guard import Guard
@@ -104,10 +104,10 @@ class Learner:
 
     def _roll_back(self, frame_index: int, reason: str) -> Rollback:
         good = self._weights.latest
+        copy_adaptable(self._student, good.tensors)
         with torch.no_grad():
             for name, tensor in good.tensors.items():
                 self._average[name].copy_(tensor)
-                self._trained[name].copy_(tensor)
         self._optimizer.zero_grad(set_to_none=True)
         self._optimizer.state.clear()
         return Rollback(frame_index=frame_index, version=good.number, reason=reason, at_s=self._clock())

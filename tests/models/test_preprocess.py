@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from models.preprocess import (
     MEAN_RGB,
     certainty,
-    denormalise,
     labels_of,
     normalise,
-    pad_to_multiple,
     to_tensor,
     upsample_logits,
 )
@@ -31,12 +29,10 @@ def test_normalised_values_follow_imagenet() -> None:
     assert len(MEAN_RGB) == 3
 
 
-def test_normalised_tensor_is_channels_last_and_invertible() -> None:
-    image = random_image(2, 8, 12, 3)
-    x = normalise(torch.from_numpy(image))
+def test_normalised_tensor_is_channels_last() -> None:
+    x = normalise(torch.from_numpy(random_image(2, 8, 12, 3)))
     assert x.shape == (2, 3, 8, 12)
     assert x.is_contiguous(memory_format=torch.channels_last)
-    assert np.array_equal(denormalise(x).numpy(), image)
 
 
 def test_to_tensor_shares_memory_with_a_writable_image() -> None:
@@ -49,15 +45,6 @@ def test_to_tensor_copies_read_only_and_strided_images() -> None:
     image.setflags(write=False)
     assert np.array_equal(to_tensor(image).numpy(), image)
     assert np.array_equal(to_tensor(image[:, ::-1]).numpy(), image[:, ::-1])
-
-
-def test_padding_repeats_the_border() -> None:
-    x = torch.randn(1, 3, 45, 60)
-    padded = pad_to_multiple(x)
-    assert padded.shape == (1, 3, 64, 64)
-    assert torch.equal(padded[:, :, :45, :60], x)
-    assert torch.equal(padded[:, :, 63, 63], x[:, :, 44, 59])
-    assert pad_to_multiple(padded) is padded
 
 
 def test_constant_logits_stay_constant_when_upsampled() -> None:
@@ -78,6 +65,7 @@ def test_labels_are_the_argmax_at_full_size(size_HW: tuple[int, int]) -> None:
 def test_certainty_of_uniform_and_certain_images() -> None:
     logits = torch.zeros(2, 4, 3, 3)
     logits[1, 2] = 1000.0
-    confidence, entropy = certainty(logits)
+    confidence, entropy, confident = certainty(logits).unbind(1)
+    assert confident.tolist() == [0.0, 1.0]
     assert confidence.tolist() == pytest.approx([0.25, 1.0])
     assert entropy.tolist() == pytest.approx([math.log(4), 0.0])

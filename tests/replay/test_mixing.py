@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.mixing import Batch, choose_classes, classmix, num_mixed_classes, pseudo_label_weights
+from replay.mixing import Batch, choose_classes, classmix, num_mixed_classes
 
 
 def make_batch(labels_BHW: torch.Tensor, value: int, weight: float) -> Batch:
@@ -59,18 +59,6 @@ def test_an_image_without_labels_pastes_nothing() -> None:
     target = make_batch(torch.ones_like(labels), 0, 0.5)
     mixed = classmix(make_batch(labels, 9, 1.0), target, generator=torch.Generator())
     assert mixed.labels_BHW.tolist() == target.labels_BHW.tolist()
-
-
-def test_weights_are_each_images_share_of_confident_pixels_with_margins_at_zero() -> None:
-    confidence = torch.tensor([[[0.99, 0.5], [0.97, 0.5], [0.1, 0.1], [0.2, 0.2]], [[1.0, 1.0]] * 4])
-    weights = pseudo_label_weights(confidence, ignored_top_rows=1, ignored_bottom_rows=2)
-    assert weights[0].tolist() == [[0.0, 0.0], [0.25, 0.25], [0.0, 0.0], [0.0, 0.0]]
-    assert weights[1, 1].tolist() == [1.0, 1.0]
-
-
-def test_margins_higher_than_the_image_leave_nothing() -> None:
-    weights = pseudo_label_weights(torch.ones(1, 4, 3), ignored_top_rows=15, ignored_bottom_rows=120)
-    assert float(weights.sum()) == 0.0
 
 
 def test_shapes_and_ratios_are_checked() -> None:

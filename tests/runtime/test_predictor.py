@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.checkpoint import load_model
-from models.preprocess import normalise, to_tensor
+from models.preprocess import CONFIDENT, normalise, to_tensor
 from models.trainable import adaptable_tensors, load_adaptable, replica, set_trainable
-from runtime.predictor import CONFIDENT, Predictor, Shadow
+from runtime.predictor import Predictor, Shadow
 from runtime.weights import Version, VersionedWeights
 from streams.frame import Frame
 from tests.fakes import ManualClock, make_frame
