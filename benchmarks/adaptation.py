@@ -30,7 +30,8 @@ from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.config import AdaptationConfig, parse_size
+from runtime.build import WEIGHT_DECAY
+from runtime.config import AdaptationConfig, ModelConfig, parse_size
 from runtime.guard import Guard
 from runtime.predictor import Predictor
 from runtime.weights import VersionedWeights
@@ -134,7 +135,8 @@ class Bench:
         torch.manual_seed(0)
         student = build_model(model, num_classes=NUM_CLASSES).to(device).eval()
         if "adapters" in trainable:
-            attach_adapters(student, AdapterConfig())
+            shape = ModelConfig()
+            attach_adapters(student, AdapterConfig(reduction=shape.adapter_reduction, scale=shape.adapter_scale))
         self.num_trainable = set_trainable(student, trainable).trainable
         self.outcomes: Counter[str] = Counter()
         weights = VersionedWeights(adaptable_tensors(student))
@@ -148,7 +150,9 @@ class Bench:
             build(source_samples(size_HW), device, torch.Generator().manual_seed(0)),
             weights,
             guard=Guard(weights.source.tensors),
-            optimizer=torch.optim.AdamW(trainable_parameters(student), lr=defaults.learning_rate),
+            optimizer=torch.optim.AdamW(
+                trainable_parameters(student), lr=defaults.learning_rate, weight_decay=WEIGHT_DECAY
+            ),
             ema_decay=defaults.ema_decay,
             clock=time.perf_counter,
         )
