@@ -47,7 +47,7 @@ from streams.stream import Stream, StreamOptions, open_stream
 
 LIVE_SHADOW_SHARE = 0.2
 CALIBRATION_SAMPLES = 256
-THRESHOLD_QUANTILE = 0.95
+THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and wants three in a row
 WEIGHT_DECAY = 0.01
 
 

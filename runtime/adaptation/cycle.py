@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
-from runtime.adaptation.schedule import Action, LearningSchedule
+from runtime.adaptation.schedule import Action, LearningSchedule, learning_rate_share
 from runtime.events import Event, FrameGated, Prediction
 from runtime.gate import InputGate
 from runtime.governor import Governor
@@ -54,6 +54,7 @@ class AdaptationCycle:
         self._learner = learner
         self._clock = clock
         self._gate = InputGate()
+        self._score = 0.0
 
     def consider(self, predictions: Sequence[Prediction]) -> Iterator[Event]:
         """Watch every usable frame in order, then act on the newest; yields events as they happen."""
@@ -69,6 +70,7 @@ class AdaptationCycle:
                 continue
             newest_usable = prediction
             score, shift = self._monitor.update(prediction.frame, at_s=self._clock())
+            self._score = score.score
             yield score
             if shift is not None:
                 self._schedule.notice(shift)
@@ -83,7 +85,7 @@ class AdaptationCycle:
         match self._schedule.decide(frame.index, is_at_source=learner.is_at_source):
             case Action.LEARN:
                 target = Target(frame.index, frame.image_HWC, prediction.labels_HW, prediction.confident_share)
-                step, rollback = learner.learn(target)
+                step, rollback = learner.learn(target, rate_share=learning_rate_share(self._score))
                 yield step
                 if rollback is not None:
                     yield rollback

@@ -42,6 +42,7 @@ class Learner:
         self._weights = weights
         self._guard = guard
         self._optimizer = optimizer
+        self._learning_rate = float(optimizer.param_groups[0]["lr"])
         self._ema_decay = ema_decay
         self._clock = clock
         self._trained = adaptable_tensors(student)
@@ -53,9 +54,11 @@ class Learner:
         """True while the served weights equal the source's."""
         return self._num_relaxed >= RELAX_STEPS
 
-    def learn(self, target: Target) -> tuple[AdaptationStep, Rollback | None]:
-        """One step on one frame; never raises for what learning does wrong: that is an outcome."""
+    def learn(self, target: Target, *, rate_share: float = 1.0) -> tuple[AdaptationStep, Rollback | None]:
+        """One step on one frame at a share of the learning rate; what goes wrong is an outcome, never raised."""
         started_at_s = self._clock()
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate * rate_share
         loss_value = float("nan")
         try:
             loss = self._method.loss(self._student, target)

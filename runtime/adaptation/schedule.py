@@ -12,6 +12,18 @@ from runtime.events import ShiftEvent
 UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
 
 
+FULL_RATE_SCORE = 1.5  # shift score from which learning goes at its full rate
+LEAST_RATE = 0.2
+
+
+def learning_rate_share(score: float) -> float:
+    """How fast to learn, in [LEAST_RATE, 1]: in proportion to how far the shift score lies beyond its threshold 1.
+
+    Near the threshold there is little to win, and it may be a false alarm; far away there is little to lose.
+    """
+    return min(1.0, max(LEAST_RATE, (score - 1.0) / (FULL_RATE_SCORE - 1.0)))
+
+
 class Action(Enum):
     """What the learner does with a frame."""
 

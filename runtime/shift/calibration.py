@@ -3,7 +3,8 @@
 The distance is Mahalanobis' with a shrunk covariance (Ledoit and Wolf 2004, "A well-conditioned estimator for
 large-dimensional covariance matrices", eq. 14 in the simplified form below): scenery varies along few directions,
 which the covariance discounts; weather moves the features along others. The threshold is a quantile of distances of
-source samples that were left out of the fit (two-fold), so it carries the cost of having few samples.
+source samples that were left out of the fit (two halves: neighbours show the same place, and a new place is what the
+stream will bring), so it carries the cost of having few samples.
 """
 
 # N samples, F features
@@ -41,8 +42,8 @@ def calibrate(features_NF: np.ndarray, *, quantile: float) -> SourceAppearance:
             f"shift calibration needs at least {MIN_SAMPLES} source samples, got {len(features_NF)}; raise --replay-mb"
         )
     left_out: list[float] = []
-    for fold in range(2):
-        fitted, held = features_NF[fold::2], features_NF[1 - fold :: 2]
+    first, second = features_NF[: len(features_NF) // 2], features_NF[len(features_NF) // 2 :]
+    for fitted, held in ((first, second), (second, first)):
         mean_F, whitening_FF = _fit(fitted)
         left_out.extend(_distance(row_F - mean_F, whitening_FF) for row_F in held)
     mean_F, whitening_FF = _fit(features_NF)

@@ -1,6 +1,8 @@
 """When to learn: budgets, upkeep, relaxing."""
 
-from runtime.adaptation.schedule import UPKEEP_PERIOD, Action, LearningSchedule
+import pytest
+
+from runtime.adaptation.schedule import LEAST_RATE, UPKEEP_PERIOD, Action, LearningSchedule, learning_rate_share
 from runtime.events import ShiftEvent
 
 
@@ -36,3 +38,10 @@ def test_back_at_the_source_it_relaxes_until_there() -> None:
     schedule.notice(shift("return"))
     assert schedule.decide(0, is_at_source=False) is Action.RELAX
     assert schedule.decide(1, is_at_source=True) is Action.REST
+
+
+@pytest.mark.parametrize(
+    ("score", "share"), [(0.5, LEAST_RATE), (1.0, LEAST_RATE), (1.25, 0.5), (1.5, 1.0), (4.0, 1.0)]
+)
+def test_learning_is_slow_near_the_threshold_and_full_beyond(score: float, share: float) -> None:
+    assert learning_rate_share(score) == pytest.approx(share)
