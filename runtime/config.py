@@ -66,7 +66,7 @@ class ModelConfig:
     """Where to compute."""
 
     def __post_init__(self) -> None:
-        _require(self.adapter_scale > 0, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")
+        _require(0 < self.adapter_scale < math.inf, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")
         _require(1 <= self.adapter_reduction <= 64, "--adapter-reduction", self.adapter_reduction, "1 to 64", "try 4")
 
 

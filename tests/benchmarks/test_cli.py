@@ -17,7 +17,7 @@ from tests.streams.recorded import damage, write_camvid
 COMMAND = "from benchmarks.cli import main; main()"
 RUN_OPTIONS = {
     *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size"),
-    *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--device"),
+    *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--adapter-scale", "--device"),
     *("--method", "--learning-rate", "--ema-decay", "--budget"),
     *("--source", "--source-data", "--replay-mb"),
     *("--pace", "--seed", "--shadow", "--run-dir", "--quiet", "--no-quiet", "--checkpoint-every-s"),

@@ -50,6 +50,7 @@ CONFIGS = st.builds(
         checkpoint=optional(TEXT),
         trainable=st.sampled_from(["adapters+head", "adapters", "head", "norm", "full"]),
         adapter_reduction=st.integers(1, 64),
+        adapter_scale=st.floats(0.001, 10),
         device=st.sampled_from(["auto", "cpu", "cuda"]),
     ),
     adaptation=st.builds(
@@ -166,6 +167,8 @@ def test_unreadable_files_are_refused(tmp_path) -> None:
         (StreamConfig, {"size": "31x64"}),
         (ModelConfig, {"adapter_reduction": 0}),
         (ModelConfig, {"adapter_reduction": 65}),
+        (ModelConfig, {"adapter_scale": 0.0}),
+        (ModelConfig, {"adapter_scale": float("inf")}),
         (AdaptationConfig, {"learning_rate": 0.0}),
         (AdaptationConfig, {"learning_rate": float("nan")}),
         (AdaptationConfig, {"ema_decay": 1.0}),
