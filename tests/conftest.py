@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from models.checkpoint import Manifest, Source, save_checkpoint
 from models.zoo import build_model
 from runtime.config import RuntimeConfig
 from streams.datasets.labels import CITYSCAPES
 from tests.streams.recorded import write_image, write_label
+
+# How long an example takes says how busy the machine is; timing belongs in benchmarks/.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SIZE_HW = (32, 64)
 SPLITS = {"train": (20, 1.0), "test_day": (6, 1.0), "test_dusk": (12, 0.25)}  # frames, brightness

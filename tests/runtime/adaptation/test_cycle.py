@@ -7,7 +7,7 @@ import pytest
 
 from runtime import events
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
-from runtime.adaptation.schedule import LearningSchedule
+from runtime.adaptation.schedule import LEAST_RATE, LearningSchedule
 from runtime.governor import Governor
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
@@ -32,7 +32,8 @@ class Noting:
         self.relaxed = []
         self._rollback = rollback
 
-    def learn(self, target):
+    def learn(self, target, *, rate_share):
+        assert LEAST_RATE <= rate_share <= 1.0
         self.targets.append(target)
         self.is_at_source = False
         return make_step(target.frame_index), self._rollback
