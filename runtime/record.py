@@ -9,6 +9,7 @@ Lines are collected and handed to one writing thread, so that prediction never f
 or read-only ends the recording, is reported once, and never ends the run. Checkpoints and report are written elsewhere.
 """
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -159,7 +160,7 @@ class RunRecord:
 
 def refuse_existing(run_dir: Path) -> None:
     """RunFolderExists when there is something at `run_dir` already; asked before anything slow is built."""
-    if run_dir.exists():
+    if os.path.exists(run_dir):  # False, not an error, below a folder that may not be read
         raise _exists(run_dir)
 
 

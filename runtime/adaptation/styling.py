@@ -30,8 +30,7 @@ MAX_GRAIN = 0.9  # share of the variance noise may take
 MAX_STREAK = 31  # pixels
 BLUR_SIGMAS = (0.0, 0.6, 0.9, 1.3, 1.8, 2.5, 3.5)
 GREY = 0
-OPPONENT = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])  # rows: grey, red-blue, green
-OPPONENT /= OPPONENT.norm(dim=1, keepdim=True)
+OPPONENT = F.normalize(torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]))  # grey, red-blue, green
 SMOOTHER = 0.8  # a target below this share of the source's roughness counts as blurred
 
 
