@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a real run: docs/page.png (the live page) and docs/panel.svg (the terminal panel).
+"""Takes the README's pictures of a real run: docs/page.jpg (the live page) and docs/panel.svg (the terminal panel).
 
     .venv/bin/python docs/take_pictures.py                        # frame 440 of rain_sequence, shipped checkpoint
     .venv/bin/python docs/take_pictures.py --into DIR --at 100 --checkpoint FILE --method dacs
@@ -26,9 +26,10 @@ from runtime.panel_view import render_panel
 from runtime.scores import Scores
 from runtime.session import run_session
 from runtime.status import Status
+from streams.images import encode_jpeg, read_image
 
 FRAME = 440  # near the end of the 200 mm/h visit of rain_sequence: learning has had its time
-WINDOW = (1280, 1330)  # pixels, the whole page
+WINDOW = (1280, 1420)  # pixels, the whole page
 
 
 class Photographer:
@@ -47,7 +48,7 @@ class Photographer:
         self._scorer.observe(event)
         if isinstance(event, Prediction) and event.frame.index >= self._at and not self.is_done:
             self.is_done = True
-            take_page(self._url, self._into / "page.png")
+            take_page(self._url, self._into / "page.jpg")
             take_panel(self._status, self._url, self._into / "panel.svg")
         self._status.observe(event)
 
@@ -62,8 +63,13 @@ def take_page(url: str, path: Path) -> None:
     with tempfile.TemporaryDirectory() as profile:
         command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         settings = [f"--user-data-dir={profile}", f"--window-size={WINDOW[0]},{WINDOW[1]}"]
-        action = ["--virtual-time-budget=1500", f"--screenshot={path.resolve()}", url]
+        shot = Path(profile) / "page.png"
+        action = ["--virtual-time-budget=1500", f"--screenshot={shot}", url]
         subprocess.run([*command, *settings, *action], check=True, timeout=300, capture_output=True)
+        image_HWC = read_image(shot)
+    if image_HWC is None:
+        sys.exit(f"{chromium} took no picture of {url}; try it by hand")
+    path.write_bytes(encode_jpeg(image_HWC, quality=88))
 
 
 def take_panel(status: Status, url: str, path: Path) -> None:
