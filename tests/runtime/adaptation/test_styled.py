@@ -14,7 +14,7 @@ from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, filled_repl
 def make_method(*, only_class=None, **options):
     replay = filled_replay(only_class=only_class)
     return StyledReplay(
-        replay, device=torch.device("cpu"), generator=torch.Generator().manual_seed(0), crop_share=1.0, **options
+        replay, device=torch.device("cpu"), generator=torch.Generator().manual_seed(0), **options
     )
 
 
