@@ -90,7 +90,7 @@ def test_roughness_of_white_noise_is_one() -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(50, 200), st.integers(5, 45), st.integers(0, 10**6))
+@given(st.integers(90, 165), st.integers(5, 25), st.integers(0, 10**6))  # three deviations clear of 0 and 255
 def test_the_styled_sample_has_the_targets_mean_and_deviation(mean, deviation, seed) -> None:
     source_BHWC = noise(128, 20, seed=1)
     target_HWC = noise(mean, deviation, seed=seed)[0]
