@@ -1,7 +1,8 @@
 """The composition root: a configuration becomes the parts of a run.
 
 The only place, with the command line, that reads configuration; everything below receives values and collaborators.
-The stream opens first, so that what a user mistyped is reported before anything slow or lasting happens.
+The checkpoint loads first (it knows the size frames are brought to), then the stream opens: what a user mistyped is
+reported before anything slow or lasting happens.
 """
 
 import itertools

@@ -145,7 +145,10 @@ def render_summary(summary: dict[str, Any], console: Console, *, run_dir: Path |
 
 
 def _visit_table(quality: dict[str, Any]) -> Table:
-    table = Table(title="mIoU by domain visit", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    title = "mIoU by domain visit"
+    if quality["miou_frozen"] is not None:  # a live run shadows some frames only
+        title += ", on the frames both models answered"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("domain")
     for column in ("frames", "frozen", "adapted", "difference"):
         table.add_column(column, justify="right")

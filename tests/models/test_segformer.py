@@ -7,35 +7,10 @@ import sys
 import pytest
 import torch
 
+from benchmarks.peers import RENAMES
 from models.mit import MIT_CONFIGS
 from models.segformer import SegmentationModel
 from models.zoo import build_model
-
-# Hugging Face's names (before and since its version 5) and ours, applied in order.
-RENAMES = (
-    (r"^segformer\.", "encoder."),
-    (r"encoder\.encoder\.patch_embeddings\.(\d)", r"encoder.stages.\1.patch_embed"),
-    (r"encoder\.encoder\.block\.(\d)\.(\d+)", r"encoder.stages.\1.blocks.\2"),
-    (r"encoder\.encoder\.layer_norm\.(\d)", r"encoder.stages.\1.norm"),
-    (r"patch_embeddings?\.", "patch_embed."),
-    (r"patch_embed\.layer_norm", "patch_embed.norm"),
-    (r"^(encoder\.stages\.\d)\.layer_norm", r"\1.norm"),
-    (r"layer_norm_1|layernorm_before", "norm1"),
-    (r"layer_norm_2|layernorm_after", "norm2"),
-    (r"attention\.(self\.)?", "attn."),
-    (r"attn\.(query|q_proj)\.", "attn.q."),
-    (r"attn\.(key|k_proj)\.", "attn.k."),
-    (r"attn\.(value|v_proj)\.", "attn.v."),
-    (r"attn\.(output\.dense|o_proj)\.", "attn.proj."),
-    (r"attn\.sequence_reduction\.sequence_reduction\.", "attn.sr."),
-    (r"attn\.(sequence_reduction\.)?layer_norm\.", "attn.norm."),
-    (r"mlp\.dense1\.", "mlp.fc1."),
-    (r"mlp\.dense2\.", "mlp.fc2."),
-    (r"dwconv\.dwconv\.", "dwconv."),
-    (r"^decode_head\.", "head."),
-    (r"head\.linear_(c|projections)\.(\d)\.proj\.", r"head.linear_c.\2."),
-    (r"head\.batch_norm\.", "head.bn."),
-)
 
 
 def from_hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -139,10 +139,11 @@ def test_frames_are_accounted_for_at_every_instant() -> None:
 
 
 def test_learning_that_fails_is_told_and_prediction_goes_on() -> None:
-    seen = drive(ListedStream(50), cycle=Watching(lambda index: index == 0 and fail(index)))
+    """Whichever prediction reaches the learner first: a late start may have cost it the oldest in its inbox."""
+    seen = drive(ListedStream(50), cycle=Watching(fail))
     assert indices(seen, events.Prediction) == list(range(50))
     (fault,) = (event for event in seen if isinstance(event, events.Fault))
-    assert (fault.component, fault.detail) == ("learner", "RuntimeError: broke at 0")
+    assert fault.component == "learner" and fault.detail.startswith("RuntimeError: broke at ")
     assert not any(isinstance(event, events.ShiftScore) for event in seen)
 
 
