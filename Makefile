@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check bench clean
+.PHONY: run test faults check bench clean
 
 run: $(STAMP)
 	$(BIN)/udaseg-runtime --stream rain_sequence $(ARGS)
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m faults --timeout 580 $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
