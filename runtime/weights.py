@@ -5,6 +5,7 @@ again; the predictor picks up the newest version between two frames. Handing ove
 prediction can never see half a version. Version 0 holds the source weights.
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,10 +24,16 @@ class Version:
     frame_index: int
 
 
+class WriterRetired(RuntimeError):
+    """A writer that was given up published after all; nothing was changed."""
+
+
 class VersionedWeights:
     """One writer (the learner) publishes, any number of readers take `latest`."""
 
     def __init__(self, source: Mapping[str, Tensor]) -> None:
+        self._turn = threading.Lock()  # between writer and `retire_writer`; readers never take it
+        self._is_retired = False
         self._latest = Version(number=0, tensors=_frozen_copy(source), parent=None, frame_index=-1)
         self._source = self._latest
 
@@ -40,15 +47,29 @@ class VersionedWeights:
         return self._latest
 
     def publish(self, tensors: Mapping[str, Tensor], *, frame_index: int) -> Version:
-        """Copy `tensors` into the next version; returns it. Raises ValueError when the set of names changed."""
+        """Copy `tensors` into the next version; returns it.
+
+        Raises ValueError when the set of names changed, WriterRetired after `retire_writer`.
+        """
         if tensors.keys() != self._source.tensors.keys():
             odd = sorted(tensors.keys() ^ self._source.tensors.keys())[0]
             raise ValueError(f"weights.publish: tensor {odd!r} is not in both sets; publish the whole adaptable set")
-        newest = self._latest
-        self._latest = Version(
-            number=newest.number + 1, tensors=_frozen_copy(tensors), parent=newest.number, frame_index=frame_index
-        )
-        return self._latest
+        copies = _frozen_copy(tensors)
+        with self._turn:
+            if self._is_retired:
+                raise WriterRetired(f"weights.publish: the writer was retired at version {self._latest.number}")
+            newest = self._latest
+            self._latest = Version(newest.number + 1, copies, parent=newest.number, frame_index=frame_index)
+            return self._latest
+
+    def retire_writer(self) -> Version:
+        """Refuse whatever a writer still publishes, also one in the midst of it: `latest` is final, and returned.
+
+        For a writer that is hung: it cannot be stopped, only ignored, and may wake at any time.
+        """
+        with self._turn:
+            self._is_retired = True
+            return self._latest
 
 
 def _frozen_copy(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

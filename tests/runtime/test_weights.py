@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from runtime.weights import VersionedWeights
+from runtime.weights import VersionedWeights, WriterRetired
 
 
 def test_version_zero_is_the_source_and_stays_it() -> None:
@@ -55,3 +55,26 @@ def test_a_reader_never_sees_half_a_version() -> None:
         num_read += 1
     writer.join()
     assert weights.latest.number == 599
+
+
+def test_a_retired_writer_changes_nothing_any_more() -> None:
+    weights = VersionedWeights({"a": torch.zeros(1)})
+    served = weights.publish({"a": torch.ones(1)}, frame_index=1)
+    assert weights.retire_writer() is served
+    with pytest.raises(WriterRetired, match="version 1"):
+        weights.publish({"a": torch.full((1,), 2.0)}, frame_index=2)
+    assert weights.latest is served and weights.retire_writer() is served
+
+
+def test_a_writer_retired_in_the_midst_of_publishing_is_refused() -> None:
+    """The late learner has begun to copy when it is given up."""
+    weights = VersionedWeights({"a": torch.zeros(1)})
+
+    class RetiringOnCopy(dict):
+        def items(self):
+            weights.retire_writer()
+            return super().items()
+
+    with pytest.raises(WriterRetired):
+        weights.publish(RetiringOnCopy(a=torch.ones(1)), frame_index=0)
+    assert weights.latest is weights.source
