@@ -1,27 +1,27 @@
 """The figures a run ends with: events in, the contents of `summary.json` out.
 
-A pure accumulator: no files, no clock. Percentiles are over all samples (eight bytes each), never over buckets.
+A pure accumulator: no files, no clock, and a bounded size however long the run. Percentiles are over all samples, to
+half a percent (`sketch.py`); counts, sums and greatest values are exact.
 """
 
 import math
 import os
 import platform
-from array import array
 from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any  # JSON
-
-import numpy as np
+from typing import Any, cast  # Any: JSON
 
 from runtime import events
 from runtime.events import Event
 from runtime.json_values import plain
 from runtime.scores import POINTS, Scores
+from runtime.sketch import QuantileSketch
+from runtime.state import State
 
 SCHEMA = 1
 EFFECTIVE_OUTCOMES = ("applied", "relaxed")
-MAX_SHIFTS = 1000
+MAX_SHIFTS = 1000  # the first ones are listed; all are counted
 
 
 def describe_environment(device_name: str) -> dict[str, Any]:
@@ -45,16 +45,17 @@ class SummaryBuilder:
         self._num_captured = 0
         self._dropped: Counter[str] = Counter()
         self._gated: Counter[str] = Counter()
-        self._latencies_ms = array("d")
-        self._inferences_ms = array("d")
-        self._shadows_ms = array("d")
-        self._steps_ms = array("d")
+        self._latencies_ms = QuantileSketch()
+        self._inferences_ms = QuantileSketch()
+        self._shadows_ms = QuantileSketch()
+        self._steps_ms = QuantileSketch()
         self._outcomes: Counter[str] = Counter()
         self._rollbacks = 0
         self._versions: tuple[int, int] | None = None
         self._answered_at_s = (math.nan, math.nan)
+        self._earlier_s = 0.0  # wall time before this process took the run up
         self._num_shifts = 0
-        self._shifts: list[events.ShiftEvent] = []
+        self._shifts: list[tuple[int, str, float, str | None]] = []
         self._faults: Counter[str] = Counter()
         self._confidence_sum = 0.0
 
@@ -70,16 +71,16 @@ class SummaryBuilder:
             case events.FrameGated(reason=reason):
                 self._gated[reason] += 1
             case events.ShadowPrediction(duration_s=duration_s):
-                self._shadows_ms.append(duration_s * 1e3)
+                self._shadows_ms.add(duration_s * 1e3)
             case events.AdaptationStep(outcome=outcome, duration_s=duration_s):
                 self._outcomes[outcome] += 1
-                self._steps_ms.append(duration_s * 1e3)
+                self._steps_ms.add(duration_s * 1e3)
             case events.Rollback():
                 self._rollbacks += 1
             case events.ShiftEvent():
                 self._num_shifts += 1
                 if len(self._shifts) < MAX_SHIFTS:
-                    self._shifts.append(event)
+                    self._shifts.append((event.frame_index, event.kind, event.score, event.true_domain))
             case events.Fault(component=component):
                 self._faults[component] += 1
             case events.RunStarted():
@@ -119,12 +120,12 @@ class SummaryBuilder:
             "latency_ms": {
                 "capture_to_result": percentiles(self._latencies_ms),
                 "inference": percentiles(self._inferences_ms),
-                "frozen_inference": percentiles(self._shadows_ms) if self._shadows_ms else None,
+                "frozen_inference": percentiles(self._shadows_ms) if len(self._shadows_ms) else None,
             },
             "adaptation": self._adaptation(wall_s),
             "shifts": [
-                {"frame": s.frame_index, "kind": s.kind, "score": s.score, "true_domain": s.true_domain}
-                for s in self._shifts
+                {"frame": frame, "kind": kind, "score": score, "true_domain": domain}
+                for frame, kind, score, domain in self._shifts
             ],
             "num_shifts": self._num_shifts,
             "quality": None if scores is None else quality(scores),
@@ -140,9 +141,63 @@ class SummaryBuilder:
         json_values: dict[str, Any] = plain(summary)
         return json_values
 
+    def state(self) -> State:
+        """A copy of everything but how the run began and ended, which the run that goes on says itself.
+
+        Frames in flight are left out: the run that goes on captures them anew.
+        """
+        wall_s = self._wall_s()
+        return {
+            "counts": {name: dict(counter) for name, counter in self._counters().items()},
+            "times": {name: sketch.state() for name, sketch in self._sketches().items()},
+            "rollbacks": self._rollbacks,
+            "versions": None if self._versions is None else list(self._versions),
+            "wall_s": 0.0 if math.isnan(wall_s) else wall_s,
+            "num_shifts": self._num_shifts,
+            "shifts": [list(shift) for shift in self._shifts],
+            "confidence_sum": self._confidence_sum,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {
+                "counts": dict(counts),
+                "times": dict(times),
+                "rollbacks": int(rollbacks),
+                "versions": list() | None as versions,
+                "wall_s": float(wall_s),
+                "num_shifts": int(num_shifts),
+                "shifts": list(shifts),
+                "confidence_sum": float(confidence_sum),
+            }:
+                for name, counter in self._counters().items():
+                    counter.clear()
+                    counter.update(cast(dict[str, int], counts[name]))
+                for name, sketch in self._sketches().items():
+                    sketch.load_state(cast(State, times[name]))
+            case _:
+                raise ValueError(f"not the state of a summary: it has the keys {sorted(state)}")
+        self._num_captured = len(self._latencies_ms) + sum(self._dropped.values())
+        self._rollbacks, self._confidence_sum, self._earlier_s = rollbacks, confidence_sum, wall_s
+        self._versions = None if versions is None else (versions[0], versions[1])
+        self._num_shifts = num_shifts
+        self._shifts = [(frame, kind, score, domain) for frame, kind, score, domain in shifts]
+
+    def _counters(self) -> dict[str, Counter[str]]:
+        return {"dropped": self._dropped, "gated": self._gated, "outcomes": self._outcomes, "faults": self._faults}
+
+    def _sketches(self) -> dict[str, QuantileSketch]:
+        return {
+            "latency": self._latencies_ms,
+            "inference": self._inferences_ms,
+            "shadow": self._shadows_ms,
+            "step": self._steps_ms,
+        }
+
     def _add_prediction(self, event: events.Prediction) -> None:
-        self._latencies_ms.append(event.latency_s * 1e3)
-        self._inferences_ms.append(event.inference_s * 1e3)
+        self._latencies_ms.add(event.latency_s * 1e3)
+        self._inferences_ms.add(event.inference_s * 1e3)
         self._confidence_sum += event.confidence
         first_version = event.version if self._versions is None else self._versions[0]
         self._versions = (first_version, event.version)
@@ -150,9 +205,8 @@ class SummaryBuilder:
         self._answered_at_s = (event.frame.captured_at_s if math.isnan(first_s) else first_s, event.finished_at_s)
 
     def _wall_s(self) -> float:
-        if self._finished is not None:
-            return self._finished.wall_s
-        return self._answered_at_s[1] - self._answered_at_s[0]
+        here_s = self._answered_at_s[1] - self._answered_at_s[0] if self._finished is None else self._finished.wall_s
+        return self._earlier_s + (0.0 if self._earlier_s and math.isnan(here_s) else here_s)
 
     def _adaptation(self, wall_s: float) -> dict[str, Any]:
         started, finished = self._started, self._finished
@@ -166,7 +220,7 @@ class SummaryBuilder:
             "rollbacks": self._rollbacks,
             "recalls": self._outcomes["recalled"],
             "step_ms": step_ms,
-            "duty": sum(self._steps_ms) / 1e3 / wall_s if wall_s > 0 else None,
+            "duty": self._steps_ms.sum / 1e3 / wall_s if wall_s > 0 else None,
             "trainable_parameters": started and started.trainable_parameters,
             "total_parameters": started and started.total_parameters,
             "first_version": self._versions and self._versions[0],
@@ -204,11 +258,7 @@ def quality(scores: Scores) -> dict[str, Any]:
     }
 
 
-def percentiles(samples_ms: "array[float]") -> dict[str, float | None]:
+def percentiles(samples_ms: QuantileSketch) -> dict[str, float | None]:
     """p50, p95, p99 and max of all samples, None where there are none."""
-    if not samples_ms:
-        return dict.fromkeys(("p50", "p95", "p99", "max"))
-    # A copy: an array that lends its memory cannot grow while it does.
-    samples = np.array(samples_ms)
-    p50, p95, p99 = np.percentile(samples, (50, 95, 99)).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "max": float(samples.max())}
+    p50, p95, p99 = (samples_ms.quantile(share) for share in (0.50, 0.95, 0.99))
+    return {"p50": p50, "p95": p95, "p99": p99, "max": samples_ms.max}
