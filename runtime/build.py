@@ -28,13 +28,14 @@ from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.schedule import LearningSchedule
-from runtime.config import ConfigError, ModelConfig, RuntimeConfig, nearest, parse_size
+from runtime.config import ConfigError, ModelConfig, RunConfig, RuntimeConfig, nearest, parse_size, parse_threads
 from runtime.events import Event
 from runtime.governor import Governor
 from runtime.guard import Guard
-from runtime.live import Live, ThreadBudget
+from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.predictor import Predictor, Shadow
+from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
@@ -209,7 +210,7 @@ def _learner(
     clock: Callable[[], float],
 ) -> Learner | None:
     method = METHODS[config.adaptation.method]
-    if method.build is None:
+    if method.build is None or config.run.adapt == "off":
         return None
     generator = torch.Generator().manual_seed(config.run.seed)
     device = next(model.parameters()).device
@@ -239,6 +240,23 @@ def _driver(
         predictor,
         cycle,
         clock=clock,
-        threads=ThreadBudget.of_cores(len(os.sched_getaffinity(0))),
-        is_lossless=config.run.pace == "max" and not stream.is_live,
+        rules=_live_rules(config.run, stream),
     )
+
+
+def _live_rules(run: RunConfig, stream: Stream) -> LiveRules:
+    if run.adapt == "gaps":
+        raise ConfigError("--adapt gaps: not available in this build; use --adapt thread")
+    return LiveRules(
+        threads=_threads(run),
+        adapt=run.adapt,
+        is_lossless=run.pace == "max" and not stream.is_live,
+        max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
+    )
+
+
+def _threads(run: RunConfig) -> ThreadBudget:
+    if run.threads is not None:
+        return ThreadBudget(*parse_threads(run.threads))
+    num_cores = len(os.sched_getaffinity(0))
+    return ThreadBudget(num_cores, num_cores) if run.adapt == "inline" else ThreadBudget.of_cores(num_cores)

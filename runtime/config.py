@@ -112,6 +112,11 @@ class RunConfig:
 
     pace: Literal["live", "max", "lockstep"] = "live"
     """live: newest frame wins, drops counted; max: lossless, as fast as it goes; lockstep: deterministic."""
+    adapt: Literal["thread", "gaps", "inline", "off"] = "thread"
+    """thread: learn beside prediction; gaps: only while it waits for a frame; inline: in turn with it, as in lockstep;
+    off: watch for shifts, never learn."""
+    threads: str | None = None
+    """Compute threads of prediction and of learning as N+M, say 1+1; by the number of cores by default."""
     seed: int = 0
     """Seed of stream, replay and learning."""
     shadow: float | None = None
@@ -124,6 +129,8 @@ class RunConfig:
     """Seconds between saved versions."""
 
     def __post_init__(self) -> None:
+        if self.threads is not None:
+            parse_threads(self.threads)
         _require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
         _require(
             self.shadow is None or 0 <= self.shadow <= 1, "--shadow", self.shadow, "0 to 1", "0 turns the shadow off"
@@ -166,6 +173,14 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(sides) != 2 or not all(32 <= side <= 8192 for side in sides):
         raise ConfigError(f"--size {text}: expected HxW with 32 to 8192 pixels each; for example --size 256x512")
     return sides[0], sides[1]
+
+
+def parse_threads(text: str) -> tuple[int, int]:
+    """`N+M` to (N, M); both 1 to 512."""
+    counts = [int(count) for count in text.split("+") if re.fullmatch("[0-9]{1,3}", count)]
+    if len(counts) != 2 or text.count("+") != 1 or not all(1 <= count <= 512 for count in counts):
+        raise ConfigError(f"--threads {text}: expected N+M with 1 to 512 threads each; for example --threads 1+1")
+    return counts[0], counts[1]
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -4,39 +4,28 @@
 
 Inference never waits for learning: it takes the newest frame, swaps to the newest version and answers. The learner
 takes what was predicted meanwhile, watches all of it and learns from the newest. An exception in learning ends
-learning, is reported, and prediction goes on; an exception in inference ends the run.
+learning, is reported, and prediction goes on; an exception in inference ends the run. By the rule `inline` the
+inference thread learns as well, between two frames.
 """
 
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
 from runtime.predictor import Predictor
+from runtime.rules import LiveRules
 from runtime.slot import LatestSlot
 from streams.frame import Frame
 from streams.stream import Stream
 
 STOP_POLL_S = 0.1  # how often a wish to stop is looked for while nothing happens
 INBOX_CAPACITY = 16  # predictions the learner may lag behind; older ones go unwatched
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadBudget:
-    """Intra-op threads of the two compute threads; OpenMP counts them per calling thread."""
-
-    inference: int
-    learning: int
-
-    @classmethod
-    def of_cores(cls, num_cores: int) -> "ThreadBudget":
-        inference = max(1, (num_cores + 1) // 2)
-        return cls(inference=inference, learning=max(1, num_cores - inference))
 
 
 class Inbox:
@@ -70,7 +59,7 @@ class Inbox:
 
 
 class Live:
-    """Drives a paced stream; `is_lossless` waits for inference instead of dropping (pace max)."""
+    """Drives a paced stream by the rules it is given."""
 
     def __init__(
         self,
@@ -79,15 +68,13 @@ class Live:
         cycle: AdaptationCycle,
         *,
         clock: Callable[[], float],
-        threads: ThreadBudget,
-        is_lossless: bool,
+        rules: LiveRules,
     ) -> None:
         self._stream = stream
         self._predictor = predictor
         self._cycle = cycle
         self._clock = clock
-        self._budget = threads
-        self._is_lossless = is_lossless
+        self._rules = rules
         self._slot: LatestSlot[Frame] = LatestSlot()
         self._inbox = Inbox()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -98,10 +85,11 @@ class Live:
 
         Raises what capture, inference or `dispatch` raised, after every thread has ended.
         """
-        workers = [
-            threading.Thread(target=self._work, args=(role,), name=role.__name__.strip("_"))
-            for role in (self._capture, self._infer, self._learn)
-        ]
+        roles = {"capture": self._capture, "inference": self._infer, "learner": self._learn}
+        if self._rules.adapt == "inline":
+            roles["inference"] = self._infer_and_learn
+            del roles["learner"]
+        workers = [threading.Thread(target=self._work, args=(role,), name=name) for name, role in roles.items()]
         for worker in workers:
             worker.start()
         try:
@@ -143,7 +131,7 @@ class Live:
         try:
             for frame in self._stream:
                 self._events.put(FrameCaptured(index=frame.index, at_s=self._clock()))
-                lost = self._slot.put_when_empty(frame) if self._is_lossless else self._slot.put(frame)
+                lost = self._slot.put_when_empty(frame) if self._rules.is_lossless else self._slot.put(frame)
                 if lost is not None:
                     reason = "shutdown" if lost is frame else "stale"
                     self._events.put(FrameDropped(index=lost.index, reason=reason, at_s=self._clock()))
@@ -151,24 +139,47 @@ class Live:
             self._slot.close()
 
     def _infer(self) -> None:
-        torch.set_num_threads(self._budget.inference)
+        torch.set_num_threads(self._rules.threads.inference)
+        for prediction in self._predictions():
+            self._inbox.put(prediction)
+
+    def _infer_and_learn(self) -> None:
+        """OpenMP is told its number of threads before each turn; that costs microseconds."""
+        budget, is_learning = self._rules.threads, True
+        torch.set_num_threads(budget.inference)
+        for prediction in self._predictions():
+            if is_learning:
+                torch.set_num_threads(budget.learning)
+                is_learning = self._consider([prediction])
+                torch.set_num_threads(budget.inference)
+
+    def _predictions(self) -> Iterator[Prediction]:
+        """Answers, in order, until the stream is over."""
+        slack = self._rules.slack
         try:
             while (frame := self._slot.take()) is not None:
-                prediction = self._predictor.predict(frame)
+                with nullcontext() if slack is None else slack.busy():
+                    prediction = self._predictor.predict(frame)
                 self._events.put(prediction)
-                self._inbox.put(prediction)
+                yield prediction
         finally:
             self._slot.close()
             self._inbox.close()
+            if slack is not None:
+                slack.close()
 
     def _learn(self) -> None:
-        torch.set_num_threads(self._budget.learning)
+        torch.set_num_threads(self._rules.threads.learning)
         while predictions := self._inbox.take_all():
-            try:
-                for event in self._cycle.consider(predictions):
-                    self._events.put(event)
-            except Exception as error:  # prediction outlives any failure of learning
-                self._events.put(
-                    Fault(component="learner", detail=f"{type(error).__name__}: {error}", at_s=self._clock())
-                )
+            if not self._consider(predictions):
                 return
+
+    def _consider(self, predictions: Sequence[Prediction]) -> bool:
+        """Watch and learn; False once learning has failed. Prediction outlives any failure of learning."""
+        try:
+            for event in self._cycle.consider(predictions):
+                self._events.put(event)
+        except Exception as error:
+            self._events.put(Fault(component="learner", detail=f"{type(error).__name__}: {error}", at_s=self._clock()))
+            return False
+        return True

@@ -20,7 +20,8 @@ RUN_OPTIONS = {
     *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--adapter-scale", "--device"),
     *("--method", "--learning-rate", "--ema-decay", "--budget"),
     *("--source", "--source-data", "--replay-mb"),
-    *("--pace", "--seed", "--shadow", "--run-dir", "--quiet", "--no-quiet", "--checkpoint-every-s"),
+    *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
+    *("--run-dir", "--quiet", "--no-quiet", "--checkpoint-every-s"),
     *("--port", "--web", "--no-web", "--help"),
 }
 
@@ -100,6 +101,7 @@ def test_every_method_is_listed(capsys) -> None:
         (["--size", "512x1024"], r"--replay-mb 1: no room for 16 samples of 512x1024, .*give at least 33"),
         (["--size", "10x10"], r"--size 10x10: expected HxW with 32 to 8192 pixels each"),
         (["--seed", "-3"], r"--seed -3: expected 0 or more"),
+        (["--threads", "2"], r"--threads 2: expected N\+M with 1 to 512 threads each"),
         (["--frobnicate"], r"--frobnicate: no such option of udaseg-runtime"),
     ],
 )
@@ -112,7 +114,7 @@ def test_a_wrong_file_of_settings_ends_with_2(refuse, tmp_path) -> None:
     (tmp_path / "my.toml").write_text("[run]\nseeds = 3\n")
     assert refuse("--config", tmp_path / "my.toml") == (
         2,
-        f"--config {tmp_path / 'my.toml'}: unknown key run.seeds; nearest: seed",
+        f"--config {tmp_path / 'my.toml'}: unknown key run.seeds; nearest: seed, threads",
     )
 
 

@@ -62,6 +62,7 @@ def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
         ({"stream": {"stream": "fog_sequenze"}}, UnknownStream, "--stream fog_sequenze: no such stream"),
         ({"stream": {"stream": "./none.mp4"}}, StreamNotOpened, "--stream ./none.mp4: no such file"),
         ({"replay": {"replay_mb": 0.01}}, ConfigError, "--replay-mb"),
+        ({"run": {"adapt": "gaps"}}, ConfigError, "--adapt gaps: not available in this build"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(tiny_world, sections, kind, start) -> None:

@@ -20,6 +20,7 @@ from runtime.config import (
     load_toml,
     nearest,
     parse_size,
+    parse_threads,
     to_toml,
 )
 
@@ -64,6 +65,8 @@ CONFIGS = st.builds(
     run=st.builds(
         RunConfig,
         pace=st.sampled_from(["live", "max", "lockstep"]),
+        adapt=st.sampled_from(["thread", "gaps", "inline", "off"]),
+        threads=optional(st.sampled_from(["1+1", "2+1", "512+512"])),
         seed=st.integers(0, 2**62),
         shadow=optional(SHARES),
         run_dir=optional(PATHS),
@@ -178,6 +181,7 @@ def test_unreadable_files_are_refused(tmp_path) -> None:
         (RunConfig, {"seed": -1}),
         (RunConfig, {"shadow": 1.1}),
         (RunConfig, {"checkpoint_every_s": 0.0}),
+        (RunConfig, {"threads": "2"}),
         (WebConfig, {"port": 65536}),
         (WebConfig, {"port": -1}),
     ],
@@ -198,6 +202,18 @@ def test_a_size_is_height_by_width(height, width) -> None:
 def test_other_sizes_are_refused(text) -> None:
     with pytest.raises(ConfigError, match="expected HxW with 32 to 8192 pixels each"):
         parse_size(text)
+
+
+@given(st.integers(1, 512), st.integers(1, 512))
+def test_threads_are_of_prediction_and_learning(inference, learning) -> None:
+    assert parse_threads(f"{inference}+{learning}") == (inference, learning)
+
+
+@pytest.mark.parametrize("text", ["", "+", "1", "1+", "+1", "1+1+1", "0+1", "1+0", "513+1", "1 + 1", "-1+1", "1+1\n",
+                                  "1++1", "\u0661+1", "1.5+1", "auto"])  # fmt: skip
+def test_other_thread_counts_are_refused(text) -> None:
+    with pytest.raises(ConfigError, match=r"expected N\+M with 1 to 512 threads each; for example --threads 1\+1"):
+        parse_threads(text)
 
 
 def test_nearest_falls_back_to_all_there_is() -> None:

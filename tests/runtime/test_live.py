@@ -1,13 +1,16 @@
 """The live driver: the newest frame wins, every frame is accounted for, and no failure is silent."""
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from runtime import events
-from runtime.live import INBOX_CAPACITY, Inbox, Live, ThreadBudget
+from runtime.live import INBOX_CAPACITY, Inbox, Live
+from runtime.rules import LiveRules, ThreadBudget
 from tests.fakes import make_frame, make_prediction
 
 
@@ -58,7 +61,15 @@ class Watching:
 
 
 def drive(
-    stream, *, predictor=None, cycle=None, is_lossless=True, stop=None, dispatch=lambda _: None
+    stream,
+    *,
+    predictor=None,
+    cycle=None,
+    is_lossless=True,
+    stop=None,
+    dispatch=lambda _: None,
+    adapt="thread",
+    slack=None,
 ) -> list[events.Event]:
     """All events of a run. Raises what the run raised, with the events so far as `seen`; no thread may be left."""
     seen: list[events.Event] = []
@@ -73,8 +84,7 @@ def drive(
         predictor or Predicting(),
         cycle or Watching(),
         clock=lambda: 0.0,
-        threads=ThreadBudget(inference=1, learning=1),
-        is_lossless=is_lossless,
+        rules=LiveRules(ThreadBudget(1, 1), adapt, is_lossless=is_lossless, max_age_s=math.inf, slack=slack),
     )
     try:
         live.run(note, stop or threading.Event())
@@ -201,7 +211,46 @@ def test_what_waits_at_the_end_is_still_considered() -> None:
     assert [event.frame_index for event in seen if isinstance(event, events.ShiftScore)] == list(range(10))
 
 
-@pytest.mark.parametrize(("cores", "budget"), [(1, (1, 1)), (2, (1, 1)), (3, (2, 1)), (8, (4, 4))])
-def test_cores_are_shared_between_the_two_threads(cores, budget) -> None:
-    shared = ThreadBudget.of_cores(cores)
-    assert (shared.inference, shared.learning) == budget
+def test_inline_learns_between_two_frames_in_the_inference_thread() -> None:
+    done: list[tuple[str, int, str]] = []
+
+    def note(what: str) -> Callable[[int], object]:
+        return lambda index: done.append((what, index, threading.current_thread().name))
+
+    seen = drive(
+        ListedStream(20), predictor=Predicting(note("predict")), cycle=Watching(note("watch")), adapt="inline"
+    )
+    assert done == [(what, index, "inference") for index in range(20) for what in ("predict", "watch")]
+    assert sum(isinstance(event, events.ShiftScore) for event in seen) == 20
+
+
+def test_learning_that_fails_inline_is_told_once_and_prediction_goes_on() -> None:
+    seen = drive(ListedStream(20), cycle=Watching(fail), adapt="inline")
+    assert indices(seen, events.Prediction) == list(range(20))
+    assert [event.detail for event in seen if isinstance(event, events.Fault)] == ["RuntimeError: broke at 0"]
+
+
+class Noting:
+    """A slack that notes what happens."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self.notes.append("busy")
+        yield
+        self.notes.append("idle")
+
+    def close(self) -> None:
+        self.notes.append("closed")
+
+
+def test_slack_is_told_of_every_prediction_and_of_the_end() -> None:
+    slack = Noting()
+    drive(ListedStream(3), adapt="gaps", slack=slack)
+    assert slack.notes == [*("busy", "idle") * 3, "closed"]
+    broken = Noting()
+    with pytest.raises(RuntimeError, match="broke at 0"):
+        drive(ListedStream(3), predictor=Predicting(fail), adapt="gaps", slack=broken)
+    assert broken.notes == ["busy", "closed"]

@@ -153,3 +153,24 @@ def test_no_clock_enters_a_decision(lockstep, dusk) -> None:
     seen = []
     parts.driver.run(seen.append, threading.Event())
     assert [facts(event) for event in seen] == [facts(event) for event in dusk[1]]
+
+
+def test_off_watches_like_any_run_and_learns_nothing(lockstep, dusk) -> None:
+    parts, seen = play(lockstep(adapt="off"))
+    assert len(of(seen, events.Prediction)) == len(of(seen, events.ShadowPrediction)) == 12
+    assert [event.kind for event in of(seen, events.ShiftEvent)] == ["away"]
+    assert [facts(event) for event in of(seen, events.ShiftScore)] == [
+        facts(event) for event in of(dusk[1], events.ShiftScore)
+    ]
+    assert of(seen, events.AdaptationStep) == [] and parts.weights.latest.number == 0
+
+
+def test_a_lossless_run_that_learns_inline_says_the_same_as_lockstep(lockstep) -> None:
+    """Same parts, another driver: only the times of capture differ."""
+    (_, expected), (_, seen) = (
+        play(lockstep(seed=3, shadow=1.0, threads="1+1", **run))
+        for run in ({"pace": "lockstep"}, {"pace": "max", "adapt": "inline"})
+    )
+    kinds = (events.Prediction, events.ShadowPrediction, events.AdaptationStep, events.ShiftScore, events.ShiftEvent)
+    assert [facts(e) for e in seen if isinstance(e, kinds)] == [facts(e) for e in expected if isinstance(e, kinds)]
+    assert of(seen, events.AdaptationStep)
