@@ -9,7 +9,10 @@ Knows label maps and counts; knows nothing of streams, domains or time. Use one 
 from collections import deque
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from runtime.state import State
 from streams.frame import IGNORE_LABEL
 
 
@@ -40,6 +43,18 @@ class Confusion:
         merged = Confusion(self.num_classes)
         merged.counts_KK = self.counts_KK + other.counts_KK
         return merged
+
+    def state(self) -> State:
+        """A copy of the counts."""
+        return {"counts_KK": torch.from_numpy(self.counts_KK.copy())}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {"counts_KK": Tensor() as counts_KK} if counts_KK.shape == self.counts_KK.shape:
+                self.counts_KK = counts_KK.numpy().copy()
+            case _:
+                raise ValueError(f"not the state of a confusion of {self.num_classes} classes")
 
     @property
     def num_pixels(self) -> int:
@@ -76,6 +91,25 @@ class SlidingConfusion:
         self.counts_KK += counts_KK
         while self._frames[0][0] <= position - self.length:
             self.counts_KK -= self._frames.popleft()[1]
+
+    def state(self) -> State:
+        """A copy of the frames in the window; the counts of one frame fit 32 bits."""
+        num_classes = len(self.counts_KK)
+        counts_NKK = np.zeros((len(self._frames), num_classes, num_classes), dtype=np.int32)
+        for row, (_, counts_KK) in enumerate(self._frames):
+            counts_NKK[row] = counts_KK
+        positions_N = np.array([position for position, _ in self._frames], dtype=np.int64)
+        return {"positions_N": torch.from_numpy(positions_N), "counts_NKK": torch.from_numpy(counts_NKK)}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {"positions_N": Tensor() as positions_N, "counts_NKK": Tensor() as counts_NKK}:
+                counts = counts_NKK.numpy().astype(np.int64)
+                self._frames = deque(zip(positions_N.tolist(), counts, strict=True))
+                self.counts_KK = counts.sum(axis=0)
+            case _:
+                raise ValueError(f"not the state of a sliding confusion: it has the keys {sorted(state)}")
 
     @property
     def num_frames(self) -> int:

@@ -1,28 +1,38 @@
 """What is kept of one visit (a stay in one domain) while it is scored: counts, pairs with the frozen model, recovery.
 
-Knows counts and positions, not events or locks; `evaluation/online.py` owns the tallies and feeds them.
+Knows counts and positions, not events or locks; `evaluation/visit_log.py` owns the tallies, `evaluation/online.py`
+feeds them. A tally is of one size, however long the visit.
 """
 
 # K classes
 
 from array import array
+from typing import cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from evaluation.confusion import Confusion, SlidingConfusion
 from runtime.scores import VisitScore
+from runtime.state import State
 
 RECOVERY_FRAMES = 10  # one second at the default rate; the shortest stretch whose mIoU is not ruled by a single frame
 RECOVERED_SHARE = 0.95
+RECOVERY_HORIZON = 4096  # frames of a visit that count for its recovery: seven minutes at the default rate
 
 
 class VisitTally:
-    """Counts of one visit: every scored frame of the adapted model, and the frames the frozen model shadowed."""
+    """Counts of one visit: every scored frame of the adapted model, and the frames the frozen model shadowed.
+
+    `last_prediction` is the number of the visit's newest prediction, counted over the whole run.
+    """
 
     def __init__(self, name: str, *, visit: int, first_frame: int, num_classes: int) -> None:
         self.name = name
         self.visit = visit
         self.first_frame = first_frame
+        self.last_prediction = 0
         self.num_frames = 0
         self.served = Confusion(num_classes)
         self.pair = ConfusionPair(num_classes)
@@ -42,9 +52,37 @@ class VisitTally:
             visit=self.visit,
             first_frame=self.first_frame,
             frames=self.num_frames,
-            miou=self.pair.served.miou if self.pair.num_frames else self.served.miou,
+            miou=self.pair.served.miou if self.pair.served.num_pixels else self.served.miou,
             miou_frozen=self.pair.frozen.miou,
         )
+
+    def state(self) -> State:
+        """A copy."""
+        return {
+            "name": self.name,
+            "visit": self.visit,
+            "first_frame": self.first_frame,
+            "last_prediction": self.last_prediction,
+            "num_frames": self.num_frames,
+            "served": self.served.state(),
+            "pair": self.pair.state(),
+            "recovery": self.recovery.state(),
+        }
+
+    @classmethod
+    def of_state(cls, state: State, *, num_classes: int) -> "VisitTally":
+        """The tally that gave `state`."""
+        match state:
+            case {"name": str(name), "visit": int(visit), "first_frame": int(first_frame)}:
+                tally = cls(name, visit=visit, first_frame=first_frame, num_classes=num_classes)
+            case _:
+                raise ValueError(f"not the state of a visit: it has the keys {sorted(state)}")
+        tally.last_prediction = cast(int, state["last_prediction"])
+        tally.num_frames = cast(int, state["num_frames"])
+        tally.served.load_state(cast(State, state["served"]))
+        tally.pair.load_state(cast(State, state["pair"]))
+        tally.recovery.load_state(cast(State, state["recovery"]))
+        return tally
 
 
 class ConfusionPair:
@@ -53,12 +91,19 @@ class ConfusionPair:
     def __init__(self, num_classes: int) -> None:
         self.served = Confusion(num_classes)
         self.frozen = Confusion(num_classes)
-        self.num_frames = 0
 
     def add(self, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
         self.served.add(served_KK)
         self.frozen.add(frozen_KK)
-        self.num_frames += 1
+
+    def state(self) -> State:
+        """A copy."""
+        return {"served": self.served.state(), "frozen": self.frozen.state()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        self.served.load_state(cast(State, state["served"]))
+        self.frozen.load_state(cast(State, state["frozen"]))
 
 
 class Recovery:
@@ -66,7 +111,8 @@ class Recovery:
 
     With m(i) the mIoU over frames i .. i+9 of the visit, the plateau is the mean of m over the windows that lie in the
     visit's second half, and the recovery time is the smallest i with m(i) >= 0.95 * plateau: 0 where the visit began
-    at its plateau. Both sides use windows of one length, because mIoU over more frames meets more (rare) classes.
+    at its plateau. Both sides use windows of one length, because mIoU over more frames meets more (rare) classes. A
+    visit longer than RECOVERY_HORIZON frames is judged by its first ones.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -75,6 +121,8 @@ class Recovery:
         self._window_mious = array("d")
 
     def update(self, counts_KK: np.ndarray) -> None:
+        if self._num_frames == RECOVERY_HORIZON:
+            return
         self._sliding.push(self._num_frames, counts_KK)
         self._num_frames += 1
         if self._num_frames >= RECOVERY_FRAMES:
@@ -88,3 +136,18 @@ class Recovery:
         if settled.size == 0:
             return None
         return int(np.argmax(mious >= RECOVERED_SHARE * settled.mean()))
+
+    def state(self) -> State:
+        """A copy."""
+        mious = torch.from_numpy(np.array(self._window_mious))
+        return {"num_frames": self._num_frames, "window_mious": mious, "sliding": self._sliding.state()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {"num_frames": int(num_frames), "window_mious": Tensor() as mious, "sliding": dict(sliding)}:
+                self._num_frames = num_frames
+                self._window_mious = array("d", mious.tolist())
+                self._sliding.load_state(sliding)
+            case _:
+                raise ValueError(f"not the state of a recovery: it has the keys {sorted(state)}")

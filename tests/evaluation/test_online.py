@@ -4,10 +4,9 @@ import threading
 import numpy as np
 import pytest
 
-from evaluation.online import OnlineScore, harmonic_mean, worst_drop
-from evaluation.visits import Recovery
+from evaluation.online import OnlineScore
+from evaluation.visits import RECOVERY_HORIZON, Recovery
 from runtime.events import FrameCaptured, Prediction, ShadowPrediction
-from runtime.scores import VisitScore
 from streams.frame import Frame
 
 CLASSES = ("road", "car")
@@ -223,16 +222,73 @@ def test_recovery_counts_the_frames_before_the_plateau():
     assert score.scores().recovery_frames == (8,)
 
 
-@pytest.mark.parametrize(
-    ("mious", "expected"), [([0.5], 0.5), ([0.3, 0.6], 0.4), ([1.0, 0.5, 0.25], 3 / 7), ([0.9, 0.0], 0.0)]
-)
-def test_harmonic_mean_by_hand(mious, expected):
-    assert harmonic_mean(mious) == pytest.approx(expected)
+def test_recovery_of_a_long_visit_is_judged_by_its_first_frames():
+    late_trouble, judged = Recovery(2), Recovery(2)
+    good, bad = np.array([[10, 0], [0, 10]]), np.array([[5, 5], [5, 5]])
+    for index in range(RECOVERY_HORIZON):
+        for recovery in (late_trouble, judged):
+            recovery.update(bad if index < 7 else good)
+    for _ in range(50):
+        late_trouble.update(bad)
+    assert late_trouble.frames() == judged.frames() == 7
+    assert len(late_trouble.state()["window_mious"]) <= RECOVERY_HORIZON
 
 
-def test_worst_drop_is_negative_where_every_visit_gained():
-    assert worst_drop([VisitScore("a", 0, 0, 9, 0.5, 0.4), VisitScore("b", 1, 9, 9, 0.7, 0.4)]) == pytest.approx(-0.1)
-    assert math.isnan(worst_drop([]))
+def test_visit_whose_shadowed_frames_show_nothing_is_scored_on_the_others():
+    score = OnlineScore(CLASSES)
+    feed(score, 0, served=HALF)
+    feed(score, 1, served=RIGHT, frozen=RIGHT, label=(255, 255, 255, 255))
+    scores = score.scores()
+    assert scores.visits[0].miou == scores.hmean == pytest.approx(7 / 12)
+    assert math.isnan(scores.visits[0].miou_frozen)
+
+
+def drive(score, frames, *, delay=0):
+    """Frames in domains that change at random, two in three shadowed `delay` frames later; returns what is still due.
+
+    Everything about frame i is drawn from i, so a drive may be taken up anywhere.
+    """
+    due = []
+    for index in frames:
+        rng = np.random.default_rng(index)
+        shown = frame(index, rng.choice([0, 1, 255], 8, p=[0.5, 0.4, 0.1]), f"domain_{index // 7 * 7 % 3}")
+        served, frozen = rng.integers(0, 2, 8), rng.integers(0, 2, 8)
+        score.observe(predicted(shown, served))
+        if index % 3:
+            due.append((index + delay, shadowed(shown, frozen, served)))
+        while due and due[0][0] <= index:
+            score.observe(due.pop(0)[1])
+    for _, shadow in due:
+        score.observe(shadow)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 5, 37, 160, 299])
+def test_going_on_from_a_state_is_as_if_never_interrupted(stop):
+    whole, first, second = OnlineScore(CLASSES), OnlineScore(CLASSES), OnlineScore(CLASSES)
+    drive(first, range(stop))
+    before = first.state()
+    drive(first, range(stop, stop + 5))  # what happened after the state was taken is not in it
+    second.load_state(before)
+    assert repr(second.state()) == repr(before)
+    drive(second, range(stop, 300))
+    drive(whole, range(300))
+    assert repr(second.scores()) == repr(whole.scores())
+    assert repr(second.recent()) == repr(whole.recent())
+
+
+def test_a_state_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="not the state of an online score"):
+        OnlineScore(CLASSES).load_state({"visits": {}})
+    with pytest.raises(ValueError, match="confusion of 3 classes"):
+        OnlineScore(("road", "car", "sky")).load_state(OnlineScore(CLASSES).state())
+
+
+def test_shadows_that_lag_behind_change_nothing_but_the_moment_of_counting():
+    at_once, late = OnlineScore(CLASSES), OnlineScore(CLASSES)
+    drive(at_once, range(300))
+    drive(late, range(300), delay=40)
+    for name in ("visits", "recovery_frames", "hmean", "hmean_frozen", "worst_drop", "miou", "miou_frozen"):
+        assert repr(getattr(at_once.scores(), name)) == repr(getattr(late.scores(), name)), name
 
 
 def test_scores_may_be_read_while_frames_arrive():
