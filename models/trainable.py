@@ -12,19 +12,22 @@ Counters such as a batch norm's `num_batches_tracked` have no effect on any outp
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from models.adapters import has_adapters
+from models.mit import NUM_STAGES
 from models.segformer import SegmentationModel
 from models.tensorfile import tensors_digest
 
 MODES = ("adapters+head", "adapters", "head", "norm", "full")
 GROUPS = ("adapters", "head", "norm", "encoder")
 NORMS = (nn.LayerNorm, nn.BatchNorm2d)
+PARTS = ("head.", *(f"encoder.stages.{index}." for index in reversed(range(NUM_STAGES))))  # from the output inwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,32 @@ def set_trainable(model: SegmentationModel, mode: str) -> TrainableReport:
 def trainable_parameters(model: SegmentationModel) -> list[nn.Parameter]:
     """What an optimizer sees."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def outermost_parameters(model: SegmentationModel) -> list[nn.Parameter]:
+    """The trainable parameters nearest the output: the head's, or where none of them learns (mode adapters) those of
+    the deepest encoder stage that has some. Their gradients need no graph of what comes before.
+    """
+    for part in PARTS:
+        if found := [p for name, p in model.named_parameters() if p.requires_grad and name.startswith(part)]:
+            return found
+    return trainable_parameters(model)
+
+
+@contextmanager
+def only_learning(model: SegmentationModel, chosen: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Within, trainable parameters other than `chosen` count as constants: no graph, no gradient. Forward and backward
+    belong in one such block.
+    """
+    kept = {id(parameter) for parameter in chosen}
+    resting = [parameter for parameter in trainable_parameters(model) if id(parameter) not in kept]
+    for parameter in resting:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in resting:
+            parameter.requires_grad_(True)
 
 
 def adaptable_tensors(model: SegmentationModel) -> dict[str, Tensor]:

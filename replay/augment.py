@@ -90,6 +90,14 @@ def random_crop(
     return _pad(image, label, rule.size_HW, generator)
 
 
+def share_of(size_HW: tuple[int, int], share: float) -> tuple[int, int]:
+    """`share` in (0, 1] of each side in multiples of 32, which waste no pixel of the network; never above the side."""
+    if share == 1.0:
+        return size_HW
+    height, width = (min(side, max(32, round(side * share / 32) * 32)) for side in size_HW)
+    return height, width
+
+
 def random_flip(image_HWC: Tensor, label_HW: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirrors left and right with probability one half."""
     if _uniform(0.0, 1.0, generator) < 0.5:

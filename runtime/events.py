@@ -100,7 +100,8 @@ class FrameGated:
 
 @dataclass(frozen=True, slots=True)
 class AdaptationStep:
-    """One attempt to learn. `outcome`: applied, nonfinite, refused_guard, error, relaxed (pulled back to the source).
+    """One attempt to learn. `outcome`: applied, nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled
+    back to the source).
 
     `version` is the one it published, or the one that goes on serving when it was not applied. `loss` is nan where none
     was computed.

@@ -5,9 +5,9 @@ learning) after two seconds with too many late frames, a level down after twenty
 hysteresis.
 """
 
+from runtime.effort import LEVELS, Effort
 from runtime.events import GovernorChanged, Prediction
 
-LEARN_PERIODS = (1, 2, 4, 0)  # frames per learning step at each level; 0 never
 UP_WINDOW_S = 2.0
 DOWN_WINDOW_S = 20.0
 LATE_SHARE = 0.1
@@ -25,10 +25,15 @@ class Governor:
         self._clean_since_s: float | None = None
         self._num_frames = 0
         self._num_late = 0
+        self._num_eligible = 0
 
     @property
     def level(self) -> int:
         return self._level
+
+    @property
+    def effort(self) -> Effort:
+        return LEVELS[self._level]
 
     def update(self, prediction: Prediction) -> GovernorChanged | None:
         """Take one prediction's lateness into account; the new level, if it changed."""
@@ -43,16 +48,18 @@ class Governor:
         if now_s - self._since_s >= UP_WINDOW_S:
             share = self._num_late / self._num_frames
             self._since_s, self._num_frames, self._num_late = now_s, 0, 0
-            if share > LATE_SHARE and self._level < len(LEARN_PERIODS) - 1:
+            if share > LATE_SHARE and self._level < len(LEVELS) - 1:
                 return self._move(1, f"{share:.0%} of frames late", now_s)
         if self._level > 0 and now_s - self._clean_since_s >= DOWN_WINDOW_S:
             self._clean_since_s = now_s
             return self._move(-1, f"no frame late for {DOWN_WINDOW_S:.0f} s", now_s)
         return None
 
-    def allows_learning(self, frame_index: int) -> bool:
-        period = LEARN_PERIODS[self._level]
-        return period > 0 and frame_index % period == 0
+    def admits_step(self) -> bool:
+        """Called once for every frame that would be learned from: whether there is time for this one."""
+        self._num_eligible += 1
+        period = self.effort.frames_per_step
+        return period > 0 and self._num_eligible % period == 0
 
     def _move(self, step: int, reason: str, at_s: float) -> GovernorChanged:
         self._level += step

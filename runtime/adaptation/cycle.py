@@ -80,12 +80,20 @@ class AdaptationCycle:
 
     def _act(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         frame = prediction.frame
-        if not self._governor.allows_learning(frame.index):
-            return
         match self._schedule.decide(frame.index, is_at_source=learner.is_at_source):
             case Action.LEARN:
-                target = Target(frame.index, frame.image_HWC, prediction.labels_HW, prediction.confident_share)
-                step, rollback = learner.learn(target, rate_share=learning_rate_share(self._score))
+                if not self._governor.admits_step():
+                    return
+                self._schedule.spend()
+                effort = self._governor.effort
+                target = Target(
+                    frame.index,
+                    frame.image_HWC,
+                    prediction.labels_HW,
+                    prediction.confident_share,
+                    crop_share=effort.crop_share,
+                )
+                step, rollback = learner.learn(target, rate_share=learning_rate_share(self._score), depth=effort.depth)
                 yield step
                 if rollback is not None:
                     yield rollback

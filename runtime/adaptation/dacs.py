@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.losses import cross_entropy, shrink_labels, weighted_cross_entropy
 from models.preprocess import normalise
-from replay.augment import strong_augmentation
+from replay.augment import CropRule, random_crop, share_of, strong_augmentation
 from replay.buffer import ReplayBuffer
 from replay.mixing import Batch, classmix
 from runtime.adaptation.method import Target
@@ -29,13 +29,12 @@ class DacsSelfTraining:
 
     def loss(self, student: nn.Module, target: Target) -> Tensor:
         """Source cross-entropy plus mixed cross-entropy."""
-        source = Batch.of_source(*self._replay.sample(1))
-        labels_BHW = torch.as_tensor(target.labels_HW)[None]
-        seen = Batch(
-            torch.as_tensor(target.image_HWC)[None],
-            labels_BHW,
-            torch.full(labels_BHW.shape, target.confident_share, dtype=torch.float32),
+        source = Batch.of_source(*self._cropped(*self._replay.sample(1), target.crop_share))
+        image_BHWC, pseudo_BHW = self._cropped(
+            torch.as_tensor(target.image_HWC)[None], torch.as_tensor(target.labels_HW)[None], target.crop_share
         )
+        weights_BHW = torch.full(pseudo_BHW.shape, target.confident_share, dtype=torch.float32)
+        seen = Batch(image_BHWC, pseudo_BHW, weights_BHW)
         mixed = classmix(source, seen, generator=self._generator)
         mixed_BHWC = strong_augmentation(mixed.images_BHWC, generator=self._generator)
         images_BHWC = torch.cat([source.images_BHWC, mixed_BHWC]).to(self._device)
@@ -47,3 +46,11 @@ class DacsSelfTraining:
         )
         on_source = cross_entropy(logits_BKHW[:1], source_BHW)
         return on_source + weighted_cross_entropy(logits_BKHW[1:], labels_BHW, weights_BHW)
+
+    def _cropped(self, image_BHWC: Tensor, label_BHW: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """A random crop of one sample, `share` of each side; the published method shows all of it."""
+        if share == 1.0:
+            return image_BHWC, label_BHW
+        rule = CropRule(share_of((label_BHW.shape[1], label_BHW.shape[2]), share), scale_range=(1.0, 1.0))
+        image_HWC, label_HW = random_crop(image_BHWC[0], label_BHW[0], rule=rule, generator=self._generator)
+        return image_HWC[None], label_HW[None]

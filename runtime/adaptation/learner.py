@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, copy_adaptable
+from models.trainable import adaptable_tensors, copy_adaptable, only_learning, outermost_parameters
 from runtime.adaptation.method import Method, Target
+from runtime.effort import Depth
 from runtime.events import AdaptationStep, Rollback
 from runtime.guard import Guard
 from runtime.weights import VersionedWeights
@@ -45,6 +46,8 @@ class Learner:
         self._learning_rate = float(optimizer.param_groups[0]["lr"])
         self._ema_decay = ema_decay
         self._clock = clock
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._outermost = outermost_parameters(student)
         self._trained = adaptable_tensors(student)
         self._average = {name: tensor.detach().clone() for name, tensor in weights.latest.tensors.items()}
         self._num_relaxed = RELAX_STEPS
@@ -54,18 +57,22 @@ class Learner:
         """True while the served weights equal the source's."""
         return self._num_relaxed >= RELAX_STEPS
 
-    def learn(self, target: Target, *, rate_share: float = 1.0) -> tuple[AdaptationStep, Rollback | None]:
-        """One step on one frame at a share of the learning rate; what goes wrong is an outcome, never raised."""
+    def learn(
+        self, target: Target, *, rate_share: float = 1.0, depth: Depth = "all"
+    ) -> tuple[AdaptationStep, Rollback | None]:
+        """One step on one frame at a share of the learning rate; what goes wrong is an outcome, never raised.
+
+        At depth "head" everything but the trainable part nearest the output keeps its values and optimizer state.
+        """
         started_at_s = self._clock()
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate * rate_share
         loss_value = float("nan")
         try:
-            loss = self._method.loss(self._student, target)
-            loss_value = float(loss.detach())
-            outcome, detail = self._descend(loss, loss_value)
+            outcome, detail, loss_value = self._attempt(target, depth)
         except Exception as error:  # the boundary of rule "no failure of learning stops prediction"
-            outcome, detail = "error", f"{type(error).__name__}: {error}"
+            outcome, detail = ("oom" if is_out_of_memory(error) else "error"), f"{type(error).__name__}: {error}"
+        # The exception is gone by here, and with it the frames that held the step's tensors: now memory comes back.
         rollback = None
         if outcome == "applied":
             self._num_relaxed = 0
@@ -88,14 +95,20 @@ class Learner:
         self._weights.publish(self._average, frame_index=frame_index)
         return self._report(frame_index, "relaxed", float("nan"), started_at_s, "")
 
+    def _attempt(self, target: Target, depth: Depth) -> tuple[str, str, float]:
+        """Loss and descent: outcome, detail, loss."""
+        self._optimizer.zero_grad(set_to_none=True)
+        with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
+            loss = self._method.loss(self._student, target)
+            value = float(loss.detach())
+            return *self._descend(loss, value), value
+
     def _descend(self, loss: Tensor, loss_value: float) -> tuple[str, str]:
         """Backward, step, average, guard: the outcome and its detail."""
         if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):
             return "nonfinite", f"loss is {loss_value}"
-        self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
-        norm = float(nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM))
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM))
         if norm != norm or norm == float("inf"):
             return "nonfinite", f"gradient norm is {norm}"
         self._optimizer.step()
@@ -115,9 +128,7 @@ class Learner:
         self._optimizer.state.clear()
         return Rollback(frame_index=frame_index, version=good.number, reason=reason, at_s=self._clock())
 
-    def _report(
-        self, frame_index: int, outcome: str, loss: float, started_at_s: float, detail: str
-    ) -> AdaptationStep:
+    def _report(self, frame_index: int, outcome: str, loss: float, started_at_s: float, detail: str) -> AdaptationStep:
         now_s = self._clock()
         return AdaptationStep(
             frame_index=frame_index,
@@ -129,3 +140,10 @@ class Learner:
             at_s=now_s,
             detail=detail,
         )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation failed: Python's, an accelerator's, or the host's, which torch tells by its text alone."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -20,13 +20,16 @@ from torch import Tensor, nn
 class Target:
     """A frame just predicted, as learning may see it: image, served labels (pseudo-labels) and how sure they are.
 
-    `confident_share` in [0, 1] is the share of pixels whose top-1 probability is at least 0.968.
+    `confident_share` in [0, 1] is the share of pixels whose top-1 probability is at least 0.968. `crop_share` in (0, 1]
+    asks for crops of that share of each side of what a method shows the student otherwise: less than 1 while time is
+    short. A method that crops nothing may ignore it; rate and depth are shed without its help.
     """
 
     frame_index: int
     image_HWC: np.ndarray
     labels_HW: np.ndarray
     confident_share: float
+    crop_share: float = 1.0
 
 
 class Method(Protocol):

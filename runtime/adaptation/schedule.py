@@ -45,10 +45,13 @@ class LearningSchedule:
         self._remaining = self._budget if self._is_away else 0
 
     def decide(self, frame_index: int, *, is_at_source: bool) -> Action:
-        """The action for this frame; spends one step of the budget when it is LEARN."""
+        """The action for this frame; changes nothing, so that a step shed for lack of time keeps its budget."""
         if not self._is_away:
             return Action.REST if is_at_source else Action.RELAX
         if self._remaining > 0:
-            self._remaining -= 1
             return Action.LEARN
         return Action.LEARN if frame_index % UPKEEP_PERIOD == 0 else Action.REST
+
+    def spend(self) -> None:
+        """A step was taken."""
+        self._remaining = max(0, self._remaining - 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.losses import cross_entropy, shrink_labels
 from models.preprocess import normalise, to_tensor
-from replay.augment import CropRule, random_crop, random_flip
+from replay.augment import CropRule, random_crop, random_flip, share_of
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.method import Target
 from runtime.adaptation.styling import Style, Styler
@@ -43,33 +43,30 @@ class StyledReplay:
         self._generator = generator
         self._num_styled = num_styled
         self._num_clean = num_clean
-        height, width = replay.size_HW
-        self._crop = CropRule(_crop_size(height, width), scale_range=(1.0, 1.0))
         images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
         self._styler = Styler(images_BHWC, generator=generator)
 
     def loss(self, student: nn.Module, target: Target) -> Tensor:
         """Mean cross-entropy over styled and clean samples."""
         style = self._styler.read(to_tensor(target.image_HWC))
-        crops = [self._sample(style) for _ in range(self._num_styled)]
-        crops += [self._sample(None) for _ in range(self._num_clean)]
+        rule = CropRule(self._crop_size(target.crop_share), scale_range=(1.0, 1.0))
+        crops = [self._sample(style, rule) for _ in range(self._num_styled)]
+        crops += [self._sample(None, rule) for _ in range(self._num_clean)]
         images_BHWC = torch.stack([image for image, _ in crops]).to(self._device)
         labels_BHW = torch.stack([label for _, label in crops])
         logits_BKHW = student(normalise(images_BHWC))
         return cross_entropy(logits_BKHW, shrink_labels(labels_BHW, logits_BKHW.shape[-2:]).to(self._device))
 
-    def _sample(self, style: Style | None) -> tuple[Tensor, Tensor]:
+    def _sample(self, style: Style | None, rule: CropRule) -> tuple[Tensor, Tensor]:
         """One augmented crop of the source, in `style` or as it is: uint8 (H, W, 3) and (H, W)."""
         images_BHWC, labels_BHW = self._replay.sample(1)
         image, label = random_flip(images_BHWC[0], labels_BHW[0], generator=self._generator)
         if style is not None:
             image = self._styler.apply(image[None], style)[0]
-        return random_crop(image, label, rule=self._crop, generator=self._generator)
+        return random_crop(image, label, rule=rule, generator=self._generator)
 
-
-def _crop_size(height: int, width: int) -> tuple[int, int]:
-    """CROP_SHARE of each side in multiples of 32, which waste no pixel of the network; small images whole."""
-    if height * width <= WHOLE_PIXELS:
-        return height, width
-    rows, columns = (round(side * CROP_SHARE / 32) * 32 for side in (height, width))
-    return min(height, rows), min(width, columns)
+    def _crop_size(self, share: float) -> tuple[int, int]:
+        """CROP_SHARE of each side, small images whole, and of that the share asked for."""
+        height, width = self._replay.size_HW
+        own = 1.0 if height * width <= WHOLE_PIXELS else CROP_SHARE
+        return share_of((height, width), own * share)

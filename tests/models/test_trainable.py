@@ -12,6 +12,8 @@ from models.trainable import (
     copy_adaptable,
     frozen_digest,
     load_adaptable,
+    only_learning,
+    outermost_parameters,
     replica,
     set_trainable,
     trainable_parameters,
@@ -86,6 +88,59 @@ def test_norm_mode_trains_only_norms(model: SegmentationModel) -> None:
     report = set_trainable(model, "norm")
     assert all("norm" in name or ".bn." in name for name in report.names)
     assert {"head.bn.running_mean", "head.bn.running_var"} <= set(adaptable_tensors(model))
+
+
+@pytest.mark.parametrize(
+    ("mode", "prefix"),
+    [
+        ("adapters+head", "head."),
+        ("head", "head."),
+        ("norm", "head.bn."),
+        ("full", "head."),
+        ("adapters", "encoder.stages.3."),
+    ],
+)
+def test_the_outermost_part_is_the_head_or_what_learns_nearest_to_it(
+    model: SegmentationModel, mode: str, prefix: str
+) -> None:
+    set_trainable(model, mode)
+    outermost = {id(parameter) for parameter in outermost_parameters(model)}
+    for name, parameter in model.named_parameters():
+        assert (id(parameter) in outermost) == (parameter.requires_grad and name.startswith(prefix)), name
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_what_was_chosen_gets_gradients_and_the_choice_ends(model: SegmentationModel, mode: str) -> None:
+    set_trainable(model, mode)
+    learning = trainable_parameters(model)
+    chosen = outermost_parameters(model)
+    with only_learning(model, chosen):
+        cross_entropy(model(X), LABELS).backward()
+    assert {id(p) for p in learning if p.grad is not None} == {id(p) for p in chosen}
+    assert [id(p) for p in trainable_parameters(model)] == [id(p) for p in learning]
+    model.zero_grad()
+    cross_entropy(model(X), LABELS).backward()
+    assert all(p.grad is not None for p in learning)
+
+
+def test_the_gradients_of_the_outermost_part_are_those_of_a_full_pass(model: SegmentationModel) -> None:
+    set_trainable(model, "adapters+head")
+    chosen = outermost_parameters(model)
+    gradients = []
+    for what_learns in (trainable_parameters(model), chosen):
+        model.zero_grad()
+        with only_learning(model, what_learns):
+            cross_entropy(model(X), LABELS).backward()
+        gradients.append([p.grad.clone() for p in chosen if p.grad is not None])
+    assert all(torch.equal(full, short) for full, short in zip(*gradients, strict=True))
+
+
+def test_a_failure_within_ends_the_choice_too(model: SegmentationModel) -> None:
+    set_trainable(model, "adapters+head")
+    num_learning = len(trainable_parameters(model))
+    with pytest.raises(KeyError), only_learning(model, outermost_parameters(model)):
+        raise KeyError
+    assert len(trainable_parameters(model)) == num_learning
 
 
 def test_stale_gradients_are_dropped(model: SegmentationModel) -> None:

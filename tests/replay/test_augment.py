@@ -11,6 +11,7 @@ from replay.augment import (
     photometric_distortion,
     random_crop,
     random_flip,
+    share_of,
     strong_augmentation,
 )
 
@@ -145,3 +146,12 @@ def test_strong_augmentation_may_do_nothing_and_coins_fall_as_told() -> None:
 def test_impossible_crop_rules_are_refused(size_HW: tuple[int, int], scales: tuple[float, float], share: float) -> None:
     with pytest.raises(ValueError, match=r"crop\."):
         CropRule(size_HW, scales, share)
+
+
+@pytest.mark.parametrize(
+    ("size_HW", "share", "shrunk_HW"),
+    [((256, 512), 1.0, (256, 512)), ((256, 512), 0.75, (192, 384)), ((180, 240), 0.5, (96, 128)),
+     ((180, 240), 1.0, (180, 240)), ((32, 64), 0.1, (32, 32)), ((20, 64), 0.5, (20, 32))],
+)  # fmt: skip
+def test_a_share_of_a_size_is_in_multiples_of_32_and_fits(size_HW, share, shrunk_HW) -> None:
+    assert share_of(size_HW, share) == shrunk_HW

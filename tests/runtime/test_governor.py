@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from runtime.effort import LEVELS
 from runtime.events import GovernorChanged, Prediction
-from runtime.governor import DOWN_WINDOW_S, LEARN_PERIODS, Governor
+from runtime.governor import DOWN_WINDOW_S, Governor
 from streams.frame import Frame
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
@@ -28,14 +29,14 @@ def drive(governor: Governor, *, seconds: float, latency_s: float, start_s: floa
 def test_frames_in_time_change_nothing() -> None:
     governor = Governor(period_s=0.1)
     assert drive(governor, seconds=60, latency_s=0.09) == []
-    assert governor.allows_learning(1)
+    assert governor.admits_step()
 
 
 def test_late_frames_shed_level_by_level_up_to_off() -> None:
     governor = Governor(period_s=0.1)
     changes = drive(governor, seconds=30, latency_s=0.2)
-    assert [change.level for change in changes] == list(range(1, len(LEARN_PERIODS)))
-    assert not any(governor.allows_learning(index) for index in range(16))
+    assert [change.level for change in changes] == list(range(1, len(LEVELS)))
+    assert not any(governor.admits_step() for _ in range(16))
     assert "late" in changes[0].reason
 
 

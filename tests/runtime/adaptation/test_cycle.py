@@ -1,5 +1,6 @@
 """The cycle: shadow, governor, gate, detector, learner, in this order, for whatever was predicted meanwhile."""
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from runtime import events
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.schedule import LEAST_RATE, LearningSchedule
+from runtime.effort import Effort
 from runtime.governor import Governor
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
@@ -29,12 +31,14 @@ class Noting:
     def __init__(self, *, is_at_source: bool = True, rollback: events.Rollback | None = None) -> None:
         self.is_at_source = is_at_source
         self.targets = []
+        self.depths = []
         self.relaxed = []
         self._rollback = rollback
 
-    def learn(self, target, *, rate_share):
+    def learn(self, target, *, rate_share, depth):
         assert LEAST_RATE <= rate_share <= 1.0
         self.targets.append(target)
+        self.depths.append(depth)
         self.is_at_source = False
         return make_step(target.frame_index), self._rollback
 
@@ -151,14 +155,38 @@ def test_an_unusable_newest_frame_leaves_the_one_before_to_learn_from(cycle_of) 
     assert learner.targets[-1].frame_index == 6
 
 
-def test_no_learning_when_time_runs_short(cycle_of) -> None:
-    class Strained(Governor):
-        def allows_learning(self, frame_index):
-            return frame_index % 2 == 0
+class Strained(Governor):
+    """Stands on one level of effort, come what may."""
 
+    def __init__(self, effort: Effort) -> None:
+        super().__init__(period_s=math.inf)
+        self._effort = effort
+
+    @property
+    def effort(self) -> Effort:
+        return self._effort
+
+
+def test_less_effort_means_fewer_smaller_shallower_steps(cycle_of) -> None:
     learner = Noting()
-    consider_each(cycle_of(learner, governor=Strained(period_s=1.0)), answers(range(8)))
-    assert [target.frame_index for target in learner.targets] == [2, 4, 6]
+    governor = Strained(Effort("strained", 2, crop_share=0.5, depth="head"))
+    consider_each(cycle_of(learner, governor=governor), answers(range(8)))
+    assert [target.frame_index for target in learner.targets] == [3, 5, 7]
+    assert {target.crop_share for target in learner.targets} == {0.5} and set(learner.depths) == {"head"}
+
+
+def test_steps_shed_for_lack_of_time_keep_their_budget(cycle_of) -> None:
+    learner = Noting()
+    consider_each(cycle_of(learner, governor=Strained(Effort("rare", 2)), budget=3), answers(range(12)))
+    assert [target.frame_index for target in learner.targets] == [3, 5, 7]
+
+
+def test_without_effort_nothing_is_learnt_but_the_way_home_is_open(cycle_of) -> None:
+    learner = Noting(is_at_source=False)
+    cycle = cycle_of(learner, governor=Strained(Effort("off", 0)))
+    consider_each(cycle, answers(range(3), brightness=1.0))
+    consider_each(cycle, answers(range(3, 12)))
+    assert learner.relaxed and learner.targets == []
 
 
 def test_lateness_moves_the_governor_and_is_told(cycle_of) -> None:

@@ -1,6 +1,7 @@
 """DACS: its two terms against values worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,3 +62,10 @@ def test_a_frame_of_ignored_labels_only_is_survived() -> None:
     target = make_target()
     target.labels_HW[:] = 255
     assert np.isfinite(float(make_method().loss(make_student(), target).detach()))
+
+
+def test_a_frame_in_haste_is_mixed_in_smaller_crops() -> None:
+    student = Listening()
+    loss = make_method().loss(student, replace(make_target(), crop_share=0.5))
+    assert student.seen_B3HW.shape == (2, 3, 32, 32)
+    assert float(loss.detach()) == pytest.approx(math.log(NUM_CLASSES) * 1.75, rel=1e-5)  # as for whole frames

@@ -1,5 +1,6 @@
 """The learner publishes averages, rolls back what failed, and finds its way home."""
 
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -8,12 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from models.adapters import AdapterConfig, attach_adapters
-from models.trainable import adaptable_tensors, frozen_digest, set_trainable, trainable_parameters
+from models.trainable import (
+    MODES,
+    adaptable_tensors,
+    frozen_digest,
+    outermost_parameters,
+    set_trainable,
+    trainable_parameters,
+)
 from models.zoo import build_model
 from runtime.adaptation.learner import RELAX_STEPS, Learner
 from runtime.adaptation.method import Target
+from runtime.adaptation.styled import StyledReplay
 from runtime.guard import Guard
 from runtime.weights import VersionedWeights
+from tests.runtime.adaptation.samples import filled_replay, make_student, make_target
 
 TARGET = Target(3, np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8), 0.5)
 
@@ -43,6 +53,18 @@ def broken(_: nn.Module) -> Tensor:
 
 def exploding_gradient(student: nn.Module) -> Tensor:
     return (good(student) * 0.0).sqrt()  # finite value, gradient 0 * inf = nan
+
+
+def hungry(_: nn.Module) -> Tensor:
+    return torch.empty(1 << 50)  # a pebibyte: the host's allocator says no
+
+
+def starved(_: nn.Module) -> Tensor:
+    raise MemoryError
+
+
+def starved_on_device(_: nn.Module) -> Tensor:
+    raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 @pytest.fixture
@@ -78,7 +100,15 @@ def test_a_good_step_publishes_the_average(student: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "outcome"), [(nan, "nonfinite"), (exploding_gradient, "nonfinite"), (broken, "error")]
+    ("failure", "outcome"),
+    [
+        (nan, "nonfinite"),
+        (exploding_gradient, "nonfinite"),
+        (broken, "error"),
+        (hungry, "oom"),
+        (starved, "oom"),
+        (starved_on_device, "oom"),
+    ],
 )
 def test_a_failed_step_is_undone_and_told(
     student: nn.Module, failure: Callable[[nn.Module], Tensor], outcome: str
@@ -128,3 +158,60 @@ def test_only_the_adaptable_part_moves(student: nn.Module) -> None:
         learner.learn(TARGET)
     learner.relax(9)
     assert frozen_digest(student) == before
+
+
+def test_a_step_out_of_memory_lets_its_tensors_go(student: nn.Module) -> None:
+    alive: list[weakref.ref[Tensor]] = []
+
+    def large_then_hungry(model: nn.Module) -> Tensor:
+        kept = good(model) * torch.ones(1000)
+        alive.append(weakref.ref(kept))
+        return kept.sum() + hungry(model)
+
+    learner, _ = learner_of(student, large_then_hungry)
+    assert learner.learn(TARGET)[0].outcome == "oom"
+    assert alive[0]() is None
+    assert all(parameter.grad is None for parameter in trainable_parameters(student))
+
+
+def test_rest_of_the_model_is_as_if_a_shallow_step_had_never_been() -> None:
+    """Its gradient here is the same whatever it is, so values, moments and weight decay must be those of two steps."""
+    values = []
+    for depths in (("all", "head", "all"), ("all", "all")):
+        torch.manual_seed(0)
+        model = make_student()
+        learner, _ = learner_of(model, *[good] * len(depths))
+        outcomes = [learner.learn(TARGET, depth=depth)[0].outcome for depth in depths]
+        assert set(outcomes) == {"applied"}
+        outermost = {id(parameter) for parameter in outermost_parameters(model)}
+        values.append([p.detach() for p in trainable_parameters(model) if id(p) not in outermost])
+    assert len(values[0]) > 0
+    assert all(torch.equal(mixed, plain) for mixed, plain in zip(*values, strict=True))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
+    torch.manual_seed(0)
+    model = attach_adapters(build_model("segformer_b0", num_classes=4), AdapterConfig(stages=(3, 4))).eval()
+    set_trainable(model, mode)
+    weights = VersionedWeights(adaptable_tensors(model))
+    learner = Learner(
+        model,
+        StyledReplay(filled_replay(), device=torch.device("cpu"), generator=torch.Generator().manual_seed(0)),
+        weights,
+        guard=Guard(weights.source.tensors),
+        optimizer=torch.optim.AdamW(trainable_parameters(model), lr=1e-4, weight_decay=0.1),
+        ema_decay=0.5,
+        clock=lambda: 0.0,
+    )
+    digest = frozen_digest(model)
+    outermost = {id(parameter) for parameter in outermost_parameters(model)}
+    for depth in ("all", "head", "all", "head", "head"):
+        before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        step, _ = learner.learn(make_target(), depth=depth)
+        assert step.outcome == "applied"
+        moved = {name for name, p in model.named_parameters() if p.requires_grad and not torch.equal(p, before[name])}
+        shallow = {name for name, p in model.named_parameters() if id(p) in outermost}
+        assert moved & shallow
+        assert bool(moved - shallow) == (depth == "all" and mode != "head")
+    assert frozen_digest(model) == digest

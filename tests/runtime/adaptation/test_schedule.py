@@ -6,6 +6,14 @@ from runtime.adaptation.schedule import LEAST_RATE, UPKEEP_PERIOD, Action, Learn
 from runtime.events import ShiftEvent
 
 
+def take(schedule: LearningSchedule, index: int, *, is_at_source: bool = False) -> Action:
+    """Decide and act."""
+    action = schedule.decide(index, is_at_source=is_at_source)
+    if action is Action.LEARN:
+        schedule.spend()
+    return action
+
+
 def shift(kind: str) -> ShiftEvent:
     return ShiftEvent(frame_index=0, kind=kind, score=2.0, true_domain=None, at_s=0.0)
 
@@ -18,18 +26,26 @@ def test_nothing_happens_before_a_shift() -> None:
 def test_a_shift_grants_its_budget_then_upkeep() -> None:
     schedule = LearningSchedule(budget=5)
     schedule.notice(shift("away"))
-    actions = [schedule.decide(index, is_at_source=False) for index in range(5 + 4 * UPKEEP_PERIOD)]
+    actions = [take(schedule, index) for index in range(5 + 4 * UPKEEP_PERIOD)]
     assert actions[:5] == [Action.LEARN] * 5
     assert actions[5:].count(Action.LEARN) == 4
+
+
+def test_a_decision_alone_spends_nothing() -> None:
+    schedule = LearningSchedule(budget=1)
+    schedule.notice(shift("away"))
+    assert [schedule.decide(1, is_at_source=False) for _ in range(5)] == [Action.LEARN] * 5
+    schedule.spend()
+    assert schedule.decide(1, is_at_source=False) is Action.REST
 
 
 def test_a_change_grants_a_new_budget() -> None:
     schedule = LearningSchedule(budget=3)
     schedule.notice(shift("away"))
     for index in range(3):
-        schedule.decide(index, is_at_source=False)
+        take(schedule, index)
     schedule.notice(shift("change"))
-    assert [schedule.decide(index, is_at_source=False) for index in (1, 2, 3)] == [Action.LEARN] * 3
+    assert [take(schedule, index) for index in (1, 2, 3)] == [Action.LEARN] * 3
 
 
 def test_back_at_the_source_it_relaxes_until_there() -> None:

@@ -1,6 +1,7 @@
 """Target-styled replay: true labels, one sample in the look of the frame and one in its own."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,7 @@ from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, filled_repl
 
 def make_method(*, only_class=None, **options):
     replay = filled_replay(only_class=only_class)
-    return StyledReplay(
-        replay, device=torch.device("cpu"), generator=torch.Generator().manual_seed(0), **options
-    )
+    return StyledReplay(replay, device=torch.device("cpu"), generator=torch.Generator().manual_seed(0), **options)
 
 
 def grey_levels(x_3HW: torch.Tensor) -> torch.Tensor:
@@ -61,3 +60,9 @@ def test_gradients_are_those_of_the_true_labels() -> None:
 def test_flat_frames_give_finite_losses(level) -> None:
     target = make_target(image_HWC=np.full((32, 64, 3), level, np.uint8))
     assert math.isfinite(float(make_method().loss(make_student(), target).detach()))
+
+
+def test_a_frame_in_haste_shows_the_student_smaller_crops() -> None:
+    student = Listening()
+    make_method().loss(student, replace(make_target(), crop_share=0.5))
+    assert student.seen_B3HW.shape == (3, 3, 32, 32)
