@@ -33,6 +33,7 @@ from runtime.arguments import parse
 from runtime.build import WEIGHT_DECAY
 from runtime.config import AdaptationConfig, ModelConfig, parse_size
 from runtime.guard import Guard
+from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
 from runtime.weights import VersionedWeights
 from streams.stream import StreamOptions, open_stream
@@ -139,8 +140,9 @@ class Bench:
             attach_adapters(student, AdapterConfig(reduction=shape.adapter_reduction, scale=shape.adapter_scale))
         self.num_trainable = set_trainable(student, trainable).trainable
         self.outcomes: Counter[str] = Counter()
-        weights = VersionedWeights(adaptable_tensors(student))
-        self._predictor = Predictor(replica(student), weights, device=device, clock=time.perf_counter)
+        lanes = open_lanes(device)
+        weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
+        self._predictor = Predictor(replica(student), weights, lane=lanes.inference, clock=time.perf_counter)
         build = METHODS[method].build
         if build is None:
             raise ValueError(f"method must be one that learns, got {method!r}")

@@ -8,6 +8,7 @@ reported before anything slow or lasting happens.
 import itertools
 import math
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,9 +30,10 @@ from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.schedule import LearningSchedule
 from runtime.config import ConfigError, ModelConfig, RunConfig, RuntimeConfig, nearest, parse_size, parse_threads
-from runtime.events import Event
+from runtime.events import Event, Fault
 from runtime.governor import Governor
 from runtime.guard import Guard
+from runtime.lanes import Lane, open_lanes
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.predictor import Predictor, Shadow
@@ -74,6 +76,7 @@ class Parts:
     replay: ReplayBuffer
     device: torch.device
     size_HW: tuple[int, int]
+    faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 
 def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic) -> Parts:
@@ -98,12 +101,21 @@ def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic)
         seed=config.run.seed,
         num_classes=model.num_classes,
     )
-    weights = VersionedWeights(adaptable_tensors(model))
-    predictor = Predictor(replica(model), weights, device=device, clock=clock)
+    lanes = open_lanes(device)
+    weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
+    faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
+    predictor = Predictor(
+        replica(model),
+        weights,
+        lane=lanes.inference,
+        clock=clock,
+        on_fault=lambda detail: faults.put(Fault(component="inference", detail=detail, at_s=clock())),
+    )
     _warm_up(predictor, size_HW)
     cycle = _cycle(config, model, weights, replay, stream.fps, clock=clock)
+    lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     return Parts(
-        driver=_driver(config, stream, predictor, cycle, clock),
+        driver=_driver(config, stream, predictor, cycle, clock, lane=lanes.learning),
         stream=stream,
         weights=weights,
         model=model,
@@ -112,6 +124,7 @@ def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic)
         replay=replay,
         device=device,
         size_HW=size_HW,
+        faults=faults,
     )
 
 
@@ -232,6 +245,8 @@ def _driver(
     predictor: Predictor,
     cycle: AdaptationCycle,
     clock: Callable[[], float],
+    *,
+    lane: Lane,
 ) -> Driver:
     if config.run.pace == "lockstep":
         return Lockstep(stream, predictor, cycle, clock=clock)
@@ -240,11 +255,11 @@ def _driver(
         predictor,
         cycle,
         clock=clock,
-        rules=_live_rules(config.run, stream),
+        rules=_live_rules(config.run, stream, lane),
     )
 
 
-def _live_rules(run: RunConfig, stream: Stream) -> LiveRules:
+def _live_rules(run: RunConfig, stream: Stream, lane: Lane) -> LiveRules:
     if run.adapt == "gaps":
         raise ConfigError("--adapt gaps: not available in this build; use --adapt thread")
     return LiveRules(
@@ -252,6 +267,7 @@ def _live_rules(run: RunConfig, stream: Stream) -> LiveRules:
         adapt=run.adapt,
         is_lossless=run.pace == "max" and not stream.is_live,
         max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
+        lane=lane,
     )
 
 

@@ -170,9 +170,9 @@ class Live:
 
     def _learn(self) -> None:
         torch.set_num_threads(self._rules.threads.learning)
-        while predictions := self._inbox.take_all():
-            if not self._consider(predictions):
-                return
+        with self._rules.lane.entered():
+            while (predictions := self._inbox.take_all()) and self._consider(predictions):
+                pass
 
     def _consider(self, predictions: Sequence[Prediction]) -> bool:
         """Watch and learn; False once learning has failed. Prediction outlives any failure of learning."""

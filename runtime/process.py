@@ -4,6 +4,7 @@ Not done at import, and not by tests: only the command line calls it.
 """
 
 import ctypes
+import os
 import sys
 
 SWITCH_INTERVAL_S = 0.0005
@@ -13,12 +14,14 @@ MMAP_THRESHOLD_BYTES = 32 << 20  # glibc takes no more
 
 
 def tune_process() -> None:
-    """Hand the interpreter over quickly between threads, and keep large buffers mapped.
+    """Hand the interpreter over quickly between threads, keep large buffers mapped, and GPU streams apart.
 
     The default switch interval of 5 ms is a sixth of a frame at 30 fps. By default glibc gives an 8 MB temporary back
     to the kernel and faults it in again at the next use: 8 to 10 ms of a 30 ms forward (SegFormer-B0, 256x512, one
-    core).
+    core). CUDA maps streams onto few hardware queues, and two that share one wait for each other (pytorch#176582); it
+    reads the number when it starts. Not measured here.
     """
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if sys.platform != "linux":
         return

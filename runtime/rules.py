@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from runtime.lanes import HOST, Lane
+
 Adapt = Literal["thread", "gaps", "inline", "off"]
 
 MAX_AGE_PERIODS = 2
@@ -41,7 +43,7 @@ class LiveRules:
     next frame, in one thread), off (as thread; the cycle was built without a learner).
 
     `is_lossless` waits for inference instead of dropping. A frame older than `max_age_s` when its inference could start
-    is dropped; inf lets every age pass.
+    is dropped; inf lets every age pass. A learner thread computes in `lane`.
     """
 
     threads: ThreadBudget
@@ -49,6 +51,7 @@ class LiveRules:
     is_lossless: bool
     max_age_s: float
     slack: Slack | None = None
+    lane: Lane = HOST
 
 
 def max_age_s(fps: float) -> float:

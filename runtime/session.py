@@ -7,7 +7,6 @@ the calling thread, once to each observer. Scores and report come from packages 
 import dataclasses
 import os
 import platform
-import queue
 import re
 import resource
 import signal
@@ -94,7 +93,7 @@ class Session:
         self._parts = parts
         self._scorer = scorer
         self._status = Status(scores=scorer.scores)
-        self._faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
+        self._faults = parts.faults
         self._tally = Tally()
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None

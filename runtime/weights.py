@@ -2,7 +2,8 @@
 
 A version is a numbered, immutable set of adaptable tensors. The learner publishes fresh tensors it will never write
 again; the predictor picks up the newest version between two frames. Handing over one reference is atomic, so a
-prediction can never see half a version. Version 0 holds the source weights.
+prediction can never see half a version. The writer waits for its copies before it hands over, so no reader ever has to.
+Version 0 holds the source weights.
 """
 
 import threading
@@ -12,6 +13,8 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
+
+from runtime.lanes import HOST, Lane
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,12 +32,13 @@ class WriterRetired(RuntimeError):
 
 
 class VersionedWeights:
-    """One writer (the learner) publishes, any number of readers take `latest`."""
+    """One writer (the learner) publishes, any number of readers take `latest`. `lane` is one on the tensors' device."""
 
-    def __init__(self, source: Mapping[str, Tensor]) -> None:
+    def __init__(self, source: Mapping[str, Tensor], *, lane: Lane = HOST) -> None:
+        self._lane = lane
         self._turn = threading.Lock()  # between writer and `retire_writer`; readers never take it
         self._is_retired = False
-        self._latest = Version(number=0, tensors=_frozen_copy(source), parent=None, frame_index=-1)
+        self._latest = Version(number=0, tensors=self._copied(source), parent=None, frame_index=-1)
         self._source = self._latest
 
     @property
@@ -54,7 +58,7 @@ class VersionedWeights:
         if tensors.keys() != self._source.tensors.keys():
             odd = sorted(tensors.keys() ^ self._source.tensors.keys())[0]
             raise ValueError(f"weights.publish: tensor {odd!r} is not in both sets; publish the whole adaptable set")
-        copies = _frozen_copy(tensors)
+        copies = self._copied(tensors)
         with self._turn:
             if self._is_retired:
                 raise WriterRetired(f"weights.publish: the writer was retired at version {self._latest.number}")
@@ -71,7 +75,9 @@ class VersionedWeights:
             self._is_retired = True
             return self._latest
 
-
-def _frozen_copy(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    with torch.no_grad():
-        return MappingProxyType({name: tensor.detach().clone() for name, tensor in tensors.items()})
+    def _copied(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Copies made where the calling thread computes, complete when this returns."""
+        with torch.no_grad():
+            copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        self._lane.record().wait()
+        return MappingProxyType(copies)

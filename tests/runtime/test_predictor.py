@@ -16,6 +16,7 @@ from torch.nn import functional
 from models.checkpoint import load_model
 from models.preprocess import CONFIDENT, normalise, to_tensor
 from models.trainable import adaptable_tensors, load_adaptable, replica, set_trainable
+from runtime.lanes import HOST
 from runtime.predictor import Predictor, Shadow
 from runtime.weights import Version, VersionedWeights
 from streams.frame import Frame
@@ -66,7 +67,7 @@ def filled(number: int) -> dict[str, Tensor]:
 def num_torn_predictions(weights: VersionedWeights, seen: object, *, num: int = 1000) -> int:
     """How many of `num` predictions, made while another thread publishes, are not what their version gives."""
     frame = Frame(0, 0.0, np.zeros((4, NUM_TENSORS, 3), np.uint8))
-    predictor = Predictor(Telltale(), seen, device=CPU, clock=ManualClock())
+    predictor = Predictor(Telltale(), seen, lane=HOST, clock=ManualClock())
     is_over = threading.Event()
 
     def publish() -> None:
@@ -115,7 +116,7 @@ def model(tiny_world):
 
 def test_a_new_version_changes_number_and_answer_together(model) -> None:
     weights = VersionedWeights(adaptable_tensors(model))
-    predictor = Predictor(replica(model), weights, device=CPU, clock=ManualClock())
+    predictor = Predictor(replica(model), weights, lane=HOST, clock=ManualClock())
     frame = make_frame(3)
     first = predictor.predict(frame)
     changed = {name: tensor.clone() for name, tensor in weights.source.tensors.items()}
@@ -130,7 +131,7 @@ def test_a_new_version_changes_number_and_answer_together(model) -> None:
 def test_certainty_is_that_of_the_softmax(model) -> None:
     weights = VersionedWeights(adaptable_tensors(model))
     frame = make_frame(5)
-    prediction = Predictor(replica(model), weights, device=CPU, clock=ManualClock()).predict(frame)
+    prediction = Predictor(replica(model), weights, lane=HOST, clock=ManualClock()).predict(frame)
     with torch.no_grad():
         p_KHW = model(normalise(to_tensor(frame.image_HWC)[None]))[0].softmax(0).double().numpy()
     assert prediction.confidence == pytest.approx(p_KHW.max(0).mean(), rel=1e-5)
@@ -143,7 +144,7 @@ def test_a_sure_model_is_wholly_confident(model) -> None:
     sure = {name: torch.zeros_like(tensor) for name, tensor in weights.source.tensors.items()}
     sure["head.classifier.bias"][2] = 50.0
     weights.publish(sure, frame_index=0)
-    prediction = Predictor(replica(model), weights, device=CPU, clock=ManualClock()).predict(make_frame())
+    prediction = Predictor(replica(model), weights, lane=HOST, clock=ManualClock()).predict(make_frame())
     assert prediction.confident_share == 1.0 and prediction.confidence == pytest.approx(1.0)
     assert prediction.entropy_nats == pytest.approx(0.0, abs=1e-6)
 
@@ -151,13 +152,13 @@ def test_a_sure_model_is_wholly_confident(model) -> None:
 def test_the_times_are_the_clocks(model) -> None:
     clock = ManualClock(start_s=200.0)
     weights = VersionedWeights(adaptable_tensors(model))
-    prediction = Predictor(replica(model), weights, device=CPU, clock=clock).predict(make_frame(at_s=150.0))
+    prediction = Predictor(replica(model), weights, lane=HOST, clock=clock).predict(make_frame(at_s=150.0))
     assert (prediction.started_at_s, prediction.finished_at_s, prediction.latency_s) == (200.0, 200.0, 50.0)
 
 
 def test_the_shadow_stays_at_the_source(model) -> None:
     weights = VersionedWeights(adaptable_tensors(model))
-    predictor = Predictor(replica(model), weights, device=CPU, clock=ManualClock())
+    predictor = Predictor(replica(model), weights, lane=HOST, clock=ManualClock())
     shadow = Shadow(replica(model), weights, device=CPU, clock=ManualClock())
     frame = make_frame(4)
     source = predictor.predict(frame)
@@ -172,7 +173,7 @@ def test_the_shadow_stays_at_the_source(model) -> None:
 def test_predicting_writes_into_no_version(model) -> None:
     weights = VersionedWeights(adaptable_tensors(model))
     before = {name: tensor.clone() for name, tensor in weights.source.tensors.items()}
-    predictor = Predictor(replica(model), weights, device=CPU, clock=ManualClock())
+    predictor = Predictor(replica(model), weights, lane=HOST, clock=ManualClock())
     version = weights.publish({name: tensor + 1 for name, tensor in before.items()}, frame_index=0)
     predictor.predict(make_frame())
     load_adaptable(model, version.tensors)

@@ -1,0 +1,181 @@
+"""A model that answers frames, one version after the other. One thread calls it; frames and threads are unknown here.
+
+    replica = serve(model, lane)           # the model is the replica's from now on
+    replica.apply(version)                 # between two answers
+    answer = replica.answer(image_HWC)
+
+On a host a version is applied by reference: the model uses the version's own tensors and nothing is copied. On a GPU
+the model's tensors keep their addresses, so that one captured CUDA graph serves every version, and a version is copied
+into them in the lane of inference: the kernels of a frame come wholly before or wholly after that copy.
+"""
+
+# H height, W width, C channels
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.preprocess import certainty, labels_of, normalise, to_tensor
+from models.segformer import SegmentationModel
+from models.trainable import adaptable_tensors, load_adaptable
+from runtime.lanes import Lane, Recorded
+from runtime.weights import Version
+
+NUM_WARM_UPS = 3  # libraries pick kernels and allocate workspaces, which a capture cannot hold
+NOTICEABLE = 1e-3  # in mean confidence or entropy (nats): far above rounding, far below what a changed layer does
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """In host memory: labels at the image's size (uint8), mean confidence, mean entropy, share of confident pixels."""
+
+    labels_HW: np.ndarray
+    confidence: float
+    entropy_nats: float
+    confident_share: float
+
+
+class Replica(Protocol):
+    def apply(self, version: Version) -> None: ...
+
+    def answer(self, image_HWC: np.ndarray) -> Answer: ...
+
+
+def serve(model: SegmentationModel, lane: Lane, *, on_fault: Callable[[str], None]) -> Replica:
+    """The replica that suits the lane's device; `on_fault` is told where a GPU does without its graph."""
+    if lane.device.type == "cuda":
+        return CopiedReplica(model, lane, on_fault=on_fault)
+    return SwappedReplica(model, lane.device)
+
+
+class SwappedReplica:
+    """Computes in the caller's lane, on the version's own tensors."""
+
+    def __init__(self, model: SegmentationModel, device: torch.device) -> None:
+        self._model = model
+        self._device = device
+
+    def apply(self, version: Version) -> None:
+        load_adaptable(self._model, version.tensors)
+
+    def answer(self, image_HWC: np.ndarray) -> Answer:
+        with torch.no_grad():
+            labels_HW, certainty_3 = compute(self._model, to_tensor(image_HWC).to(self._device))
+        return Answer(labels_HW.cpu().numpy(), *certainty_3.tolist())
+
+
+class CopiedReplica:
+    """Computes in its lane, on tensors of its own; all sizes but the latest are forgotten."""
+
+    def __init__(self, model: SegmentationModel, lane: Lane, *, on_fault: Callable[[str], None]) -> None:
+        self._model = model
+        self._lane = lane
+        self._on_fault = on_fault
+        self._live = adaptable_tensors(model)
+        self._held: list[tuple[Version, Recorded]] = []
+        self._forward: StaticForward | None = None
+        lane.record().wait()  # the caller's lane may still be filling the model
+
+    def apply(self, version: Version) -> None:
+        """Held until its copy is done: let go earlier, its memory would return to the learner's lane, which may write
+        there while ours still reads.
+        """
+        with self._lane.entered(), torch.no_grad():
+            torch._foreach_copy_(list(self._live.values()), [version.tensors[name] for name in self._live])
+            applied = self._lane.record()
+        self._held = [(held, copied) for held, copied in self._held if not copied.is_done()]
+        self._held.append((version, applied))
+
+    def answer(self, image_HWC: np.ndarray) -> Answer:
+        size_HW = (image_HWC.shape[0], image_HWC.shape[1])
+        if self._forward is None or self._forward.size_HW != size_HW:
+            self._forward = self._prepared(image_HWC, size_HW)
+        return self._forward.answer(image_HWC)
+
+    def _prepared(self, image_HWC: np.ndarray, size_HW: tuple[int, int]) -> "StaticForward":
+        """Captured, and the capture checked; else plain, and said so."""
+        forward = StaticForward(self._model, size_HW, self._lane)
+        plain = forward.answer(image_HWC)
+        try:
+            forward.capture()
+            if self._follows_weights(forward, image_HWC, plain):
+                return forward
+            reason = "it does not follow the weights"
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+        self._on_fault(f"inference runs without its CUDA graph: {reason}")
+        return StaticForward(self._model, size_HW, self._lane)
+
+    def _follows_weights(self, forward: "StaticForward", image_HWC: np.ndarray, plain: Answer) -> bool:
+        """A graph may hold what was folded from the weights at capture: nudge tensors, last first, until one shows."""
+        if _differ(forward.answer(image_HWC), plain):
+            return False
+        return any(self._shows(tensor, forward, image_HWC, plain) for tensor in reversed(self._live.values()))
+
+    def _shows(self, tensor: Tensor, forward: "StaticForward", image_HWC: np.ndarray, plain: Answer) -> bool:
+        with self._lane.entered(), torch.no_grad():
+            kept = tensor.clone()
+            ramp = torch.linspace(0, 1, tensor.numel(), device=tensor.device, dtype=tensor.dtype)
+            tensor.add_(ramp.view_as(tensor))  # not the same everywhere: softmax is blind to a common offset
+            try:
+                return _differ(forward.answer(image_HWC), plain)
+            finally:
+                tensor.copy_(kept)
+
+
+class StaticForward:
+    """One forward pass at one size, from and to memory that stays where it is; plain until `capture`."""
+
+    def __init__(self, model: nn.Module, size_HW: tuple[int, int], lane: Lane) -> None:
+        self.size_HW = size_HW
+        self._model = model
+        self._lane = lane
+        is_pinned = lane.device.type == "cuda"  # copies leave the thread alone only to and from pinned memory
+        self._sent_HWC = torch.zeros((*size_HW, 3), dtype=torch.uint8, pin_memory=is_pinned)
+        self._labels_back_HW = torch.zeros(size_HW, dtype=torch.uint8, pin_memory=is_pinned)
+        self._certainty_back_3 = torch.zeros(3, pin_memory=is_pinned)
+        with lane.entered():
+            self._image_HWC = torch.zeros_like(self._sent_HWC, device=lane.device)
+            self._labels_HW = torch.zeros_like(self._labels_back_HW, device=lane.device)
+            self._certainty_3 = torch.zeros_like(self._certainty_back_3, device=lane.device)
+        self._run = self._compute
+
+    def answer(self, image_HWC: np.ndarray) -> Answer:
+        """The calling thread alone waits for the result; its buffers are free again when it has it."""
+        self._sent_HWC.copy_(to_tensor(image_HWC))
+        with self._lane.entered(), torch.no_grad():
+            self._image_HWC.copy_(self._sent_HWC, non_blocking=True)
+            self._run()
+            self._labels_back_HW.copy_(self._labels_HW, non_blocking=True)
+            self._certainty_back_3.copy_(self._certainty_3, non_blocking=True)
+            self._lane.record().wait()
+        return Answer(self._labels_back_HW.numpy().copy(), *self._certainty_back_3.tolist())
+
+    def capture(self) -> None:
+        """RuntimeError where the lane cannot; this object is of no use after that."""
+        with self._lane.entered(), torch.no_grad():
+            for _ in range(NUM_WARM_UPS):
+                self._compute()
+            self._lane.record().wait()
+            self._run = self._lane.capture(self._compute)
+
+    def _compute(self) -> None:
+        labels_HW, certainty_3 = compute(self._model, self._image_HWC)
+        self._labels_HW.copy_(labels_HW)
+        self._certainty_3.copy_(certainty_3)
+
+
+def compute(model: nn.Module, image_HWC: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels (H, W) and certainty (3,) of one uint8 image on its device; nothing waits for the device in here."""
+    logits_BKHW: Tensor = model(normalise(image_HWC[None]))
+    size_HW = (image_HWC.shape[0], image_HWC.shape[1])
+    return labels_of(logits_BKHW, size_HW)[0], certainty(logits_BKHW)[0]
+
+
+def _differ(one: Answer, other: Answer) -> bool:
+    confidence, entropy = one.confidence - other.confidence, one.entropy_nats - other.entropy_nats
+    return not (abs(confidence) <= NOTICEABLE and abs(entropy) <= NOTICEABLE)  # nan differs from everything

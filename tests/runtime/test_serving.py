@@ -1,0 +1,221 @@
+"""The protocol between lanes, on a host: copy before forward, publish after staging, hold until applied, capture."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from runtime.lanes import HOST
+from runtime.serving import CopiedReplica, SwappedReplica
+from runtime.weights import VersionedWeights
+from tests.fakes import make_frame
+
+CPU = torch.device("cpu")
+NUM_CLASSES = 19
+
+
+class Biased(nn.Module):
+    """Class scores that are one adaptable bias, the same at every pixel; `before` is called ahead of every forward."""
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(NUM_CLASSES), requires_grad=False)
+        self.adaptable_names = ("bias",)
+        self._before = before
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        self._before()
+        return self.bias[None, :, None, None].expand(x_B3HW.shape[0], -1, x_B3HW.shape[2], x_B3HW.shape[3])
+
+
+class Place:
+    """Passed when the test says so; notes who waits."""
+
+    def __init__(self, log: list[str], on_wait: Callable[[], object]) -> None:
+        self.is_passed = False
+        self._log = log
+        self._on_wait = on_wait
+
+    def is_done(self) -> bool:
+        return self.is_passed
+
+    def wait(self) -> None:
+        self._log.append("wait")
+        self._on_wait()
+
+
+class SlowLane:
+    """A host's lane whose device is always behind, and which notes the order of what it is asked for."""
+
+    device = CPU
+
+    def __init__(self, *, on_wait: Callable[[], object] = lambda: None) -> None:
+        self.log: list[str] = []
+        self.places: list[Place] = []
+        self._on_wait = on_wait
+
+    @contextmanager
+    def entered(self):
+        self.log.append("enter")
+        yield
+        self.log.append("leave")
+
+    def record(self) -> Place:
+        self.log.append("record")
+        self.places.append(Place(self.log, self._on_wait))
+        return self.places[-1]
+
+    def capture(self, work):
+        self.log.append("capture")
+        return work
+
+
+class FoldingLane(SlowLane):
+    """Its graphs repeat the first answer for ever, as one does in which the weights were folded to constants."""
+
+    def capture(self, work):
+        work()
+        return lambda: None
+
+
+class FailingLane(SlowLane):
+    def capture(self, work):
+        work()
+        raise RuntimeError("operation not permitted when stream is capturing\nand more lines")
+
+
+def peak(number: int) -> dict[str, Tensor]:
+    """Weights with which every pixel is of class `number`."""
+    bias = torch.zeros(NUM_CLASSES)
+    bias[number] = 9.0
+    return {"bias": bias}
+
+
+@pytest.fixture
+def image_HWC() -> np.ndarray:
+    return make_frame(1).image_HWC
+
+
+def replicas(lane, faults=None):
+    return CopiedReplica(Biased(), lane, on_fault=(faults if faults is not None else []).append)
+
+
+def test_both_kinds_of_replica_give_the_same_answers(image_HWC) -> None:
+    weights = VersionedWeights(peak(0))
+    copied, swapped = replicas(SlowLane()), SwappedReplica(Biased(), CPU)
+    for number in (0, 7, 3):
+        version = weights.publish(peak(number), frame_index=number)
+        answers = []
+        for replica in (copied, swapped):
+            replica.apply(version)
+            answers.append(replica.answer(image_HWC))
+        assert [np.unique(answer.labels_HW).tolist() for answer in answers] == [[number], [number]]
+        assert answers[0].labels_HW.shape == (32, 64) and answers[0].labels_HW.dtype == np.uint8
+        for name in ("confidence", "entropy_nats", "confident_share"):
+            assert getattr(answers[0], name) == getattr(answers[1], name)
+
+
+def test_a_version_is_copied_into_memory_that_stays_where_it_is(image_HWC) -> None:
+    weights, model = VersionedWeights(peak(0)), Biased()
+    address = model.bias.data_ptr()
+    replica = CopiedReplica(model, HOST, on_fault=print)
+    for number in range(3):
+        version = weights.publish(peak(number), frame_index=number)
+        replica.apply(version)
+        replica.answer(image_HWC)
+        assert model.bias.data_ptr() == address != version.tensors["bias"].data_ptr()
+        assert torch.equal(model.bias, version.tensors["bias"])
+
+
+def test_applying_queues_and_never_waits_and_only_an_answer_is_waited_for(image_HWC) -> None:
+    lane = SlowLane()
+    replica = CopiedReplica(Biased(lambda: lane.log.append("forward")), lane, on_fault=print)
+    replica.answer(image_HWC)  # prepared from here on
+    lane.log.clear()
+    replica.apply(VersionedWeights(peak(4)).latest)
+    assert lane.log == ["enter", "record", "leave"]
+    lane.log.clear()
+    replica.answer(image_HWC)
+    assert lane.log == ["enter", "forward", "record", "wait", "leave"]
+
+
+def test_a_model_is_not_used_before_it_is_there() -> None:
+    lane = SlowLane()
+    replicas(lane)
+    assert lane.log == ["record", "wait"]
+
+
+def test_a_version_shows_only_when_its_copies_are_there() -> None:
+    seen: list[int] = []
+    weights: VersionedWeights | None = None
+    lane = SlowLane(on_wait=lambda: seen.append(-1 if weights is None else weights.latest.number))
+    weights = VersionedWeights(peak(0), lane=lane)
+    for number in range(3):
+        weights.publish(peak(number), frame_index=number)
+    assert seen == [-1, 0, 1, 2] and weights.latest.number == 3  # each wait still saw the version before
+    assert lane.log == ["record", "wait"] * 4
+
+
+def test_a_version_is_held_until_its_copy_is_done() -> None:
+    """Otherwise its memory returns to the learner's lane, which may write there while the copy still reads."""
+    lane = SlowLane()
+    replica, weights = replicas(lane), VersionedWeights(peak(0))
+
+    def applied(number: int) -> "weakref.ref[Tensor]":
+        version = weights.publish(peak(number), frame_index=number)
+        replica.apply(version)
+        return weakref.ref(version.tensors["bias"])
+
+    first, first_copied = applied(1), lane.places[-1]
+    second = applied(2)
+    applied(3)
+    gc.collect()
+    assert first() is not None and second() is not None
+    first_copied.is_passed = True
+    applied(4)
+    gc.collect()
+    assert first() is None and second() is not None
+
+
+def test_every_size_is_captured_once_and_the_answers_stay_apart() -> None:
+    lane = SlowLane()
+    replica = replicas(lane)
+    replica.apply(VersionedWeights(peak(5)).latest)
+    small, large = np.zeros((8, 8, 3), np.uint8), np.zeros((16, 24, 3), np.uint8)
+    first = replica.answer(small)
+    kept = first.labels_HW.copy()
+    replica.apply(VersionedWeights(peak(6)).latest)
+    assert (replica.answer(small).labels_HW == 6).all() and np.array_equal(first.labels_HW, kept)
+    assert lane.log.count("capture") == 1
+    assert replica.answer(large).labels_HW.shape == (16, 24)
+    assert lane.log.count("capture") == 2
+
+
+@pytest.mark.parametrize(
+    ("lane", "reason"),
+    [
+        (FoldingLane(), "it does not follow the weights"),
+        (FailingLane(), "operation not permitted when stream is capturing"),
+    ],
+)
+def test_a_graph_that_cannot_be_trusted_is_refused_and_said_so(image_HWC, lane, reason) -> None:
+    faults: list[str] = []
+    replica, weights = replicas(lane, faults), VersionedWeights(peak(0))
+    for number in (2, 11):
+        replica.apply(weights.publish(peak(number), frame_index=number))
+        assert (replica.answer(image_HWC).labels_HW == number).all()
+    assert faults == [f"inference runs without its CUDA graph: {reason}"]
+
+
+def test_a_trusted_graph_leaves_the_weights_as_they_were(image_HWC) -> None:
+    model, faults = Biased(), []
+    replica = CopiedReplica(model, SlowLane(), on_fault=faults.append)
+    version = VersionedWeights(peak(8)).latest
+    replica.apply(version)
+    replica.answer(image_HWC)
+    assert torch.equal(model.bias, version.tensors["bias"]) and faults == []
