@@ -143,6 +143,7 @@ def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], f
         fps=config.stream.fps,
         dataset=config.stream.dataset,
         data=config.stream.data,
+        rounds=config.stream.rounds,
         clock=clock,
     )
     stream = open_stream(config.stream.stream, options)

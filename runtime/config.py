@@ -32,6 +32,8 @@ class StreamConfig:
     """Frames per second a recording is played at; its own rate by default."""
     max_frames: int | None = None
     """Stop after so many frames."""
+    rounds: int = 1
+    """Play a stream that has an end so many times, one after the other."""
     size: str | None = None
     """HxW that frames are brought to; the size the source model was trained at by default."""
 
@@ -44,6 +46,7 @@ class StreamConfig:
             self.max_frames is None or self.max_frames > 0,
             "--max-frames", self.max_frames, "a count above 0", "leave it out to play to the end",
         )  # fmt: skip
+        _require(self.rounds > 0, "--rounds", self.rounds, "a count above 0", "leave it out to play once")
         if self.size is not None:
             parse_size(self.size)
 

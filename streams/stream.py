@@ -11,7 +11,7 @@ Everything that can be wrong is found here, before the first frame. Streams know
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streams.camera import open_camera
@@ -21,6 +21,7 @@ from streams.images import IMAGE_SUFFIXES
 from streams.protocol import Stream, StreamNotOpened, UnknownStream
 from streams.quiet import silence_decoders
 from streams.recording import Loader, Recording, first_readable_HW
+from streams.repeated import Repeated
 from streams.synthetic.sequences import PRESETS
 from streams.synthetic.stream import DEFAULT_FPS as SYNTHETIC_FPS
 from streams.synthetic.stream import DEFAULT_SIZE_HW as SYNTHETIC_SIZE_HW
@@ -37,8 +38,9 @@ class StreamOptions:
     """How a stream is to be played; None leaves a matter to the stream itself.
 
     `size_HW` is what frames and labels are resized to. `dataset` (LAYOUT or LAYOUT:SPLIT, lying in the folder `data`)
-    gives presets real frames to render their weather on. `start` is the index of the first frame, for going on where a
-    run stopped. `clock` reads monotonic seconds.
+    gives presets real frames to render their weather on. `rounds` plays a stream that has an end so many times, one
+    after the other. `start` is the index of the first frame, for going on where a run stopped. `clock` reads monotonic
+    seconds.
     """
 
     size_HW: tuple[int, int] | None = None
@@ -46,6 +48,7 @@ class StreamOptions:
     fps: float | None = None
     dataset: str | None = None
     data: Path | None = None
+    rounds: int = 1
     start: int = 0
     clock: Callable[[], float] = time.monotonic
 
@@ -54,17 +57,11 @@ def open_stream(uri: str, options: StreamOptions | None = None) -> Stream:
     """The stream named by `uri`; UnknownStream or StreamNotOpened, one line each, where that cannot be."""
     options = options or StreamOptions()
     silence_decoders()
-    if uri in PRESETS:
-        return _open_preset(uri, options)
-    if options.dataset is not None:
-        raise UnknownStream(
-            f"--dataset {shown(options.dataset)}: only presets render weather on a data set, "
-            f"and --stream {shown(uri)} is none; {nearest(uri, PRESETS)}"
-        )
-    scheme, colon, rest = uri.partition(":")
-    if colon and scheme in SCHEMES:
-        return SCHEMES[scheme].open(rest, options)
-    return _open_path(uri, options)
+    if options.rounds == 1:
+        return _open_once(uri, options)
+    return Repeated(
+        lambda start: _open_once(uri, replace(options, start=start)), rounds=options.rounds, start=options.start
+    )
 
 
 def describe_streams() -> list[str]:
@@ -79,6 +76,20 @@ def describe_streams() -> list[str]:
     rows = presets + schemes + layouts + paths
     width = max(len(usage) for usage, _ in rows)
     return [f"{usage:<{width}}  {description}" for usage, description in rows]
+
+
+def _open_once(uri: str, options: StreamOptions) -> Stream:
+    if uri in PRESETS:
+        return _open_preset(uri, options)
+    if options.dataset is not None:
+        raise UnknownStream(
+            f"--dataset {shown(options.dataset)}: only presets render weather on a data set, "
+            f"and --stream {shown(uri)} is none; {nearest(uri, PRESETS)}"
+        )
+    scheme, colon, rest = uri.partition(":")
+    if colon and scheme in SCHEMES:
+        return SCHEMES[scheme].open(rest, options)
+    return _open_path(uri, options)
 
 
 def _open_preset(name: str, options: StreamOptions) -> Stream:

@@ -30,6 +30,13 @@ def test_the_parts_are_those_of_the_configuration(tiny_world) -> None:
     assert parts.weights.source.tensors.keys() == adaptable_tensors(parts.model).keys()
 
 
+@pytest.mark.parametrize(("max_frames", "expected"), [(None, 36), (20, 20)])
+def test_rounds_are_played_up_to_the_number_of_frames_asked_for(tiny_world, max_frames, expected) -> None:
+    stream = build(tiny_world.config(stream={"rounds": 3, "max_frames": max_frames})).stream
+    assert stream.num_frames == expected
+    assert [frame.index for frame in stream] == list(range(expected))
+
+
 @pytest.mark.parametrize(("pace", "driver"), [("lockstep", Lockstep), ("max", Live), ("live", Live)])
 def test_the_pace_chooses_the_driver(tiny_world, pace, driver) -> None:
     assert isinstance(build(tiny_world.config(run={"pace": pace})).driver, driver)

@@ -43,6 +43,7 @@ CONFIGS = st.builds(
         data=optional(PATHS),
         fps=optional(st.floats(0.01, 1000)),
         max_frames=optional(st.integers(1, 10**9)),
+        rounds=st.integers(1, 10**6),
         size=optional(st.sampled_from(["32x32", "256x512", "8192x8192"])),
     ),
     model=st.builds(
@@ -167,6 +168,7 @@ def test_unreadable_files_are_refused(tmp_path) -> None:
         (StreamConfig, {"fps": float("nan")}),
         (StreamConfig, {"fps": float("inf")}),
         (StreamConfig, {"max_frames": 0}),
+        (StreamConfig, {"rounds": 0}),
         (StreamConfig, {"size": "31x64"}),
         (ModelConfig, {"adapter_reduction": 0}),
         (ModelConfig, {"adapter_reduction": 65}),
