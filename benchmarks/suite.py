@@ -51,10 +51,18 @@ def render(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def poison(arguments: Sequence[str]) -> int:
+    """What is left of the served model after poisoned stretches."""
+    from benchmarks.poison import main
+
+    return main(arguments)
+
+
 BENCHMARKS: dict[str, Entry] = {
     "quality": Entry("mIoU of methods against the frozen model by visit, over seeds, in lockstep", quality),
     "latency": Entry("capture to result of live runs, adapting against frozen, in alternating pairs", latency),
     "adaptation": Entry("a learning step of each method, in ms and in forwards of the same size", adaptation),
+    "poison": Entry("served against frozen on clear weather after noise, frozen pictures, wrong labels, NaN", poison),
     "inference": Entry("a forward of each model, against Hugging Face's SegFormer with the same weights", inference),
     "render": Entry("frames per second of the synthetic street and of each weather, on one core", render),
 }

@@ -54,6 +54,8 @@ CALIBRATION_SAMPLES = 256
 THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and wants three in a row
 WEIGHT_DECAY = 0.01
 
+Opener = Callable[[str, StreamOptions], Stream]
+
 
 class Driver(Protocol):
     """Lockstep or Live: runs the stream to its end, every event through `dispatch`."""
@@ -79,8 +81,10 @@ class Parts:
     faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 
-def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic) -> Parts:
-    """Parts of the configured run.
+def build(
+    config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic, open_with: Opener = open_stream
+) -> Parts:
+    """Parts of the configured run; `open_with` is what turns its stream's words into a stream.
 
     Raises ConfigError, UnknownStream (usage), StreamNotOpened and CheckpointInvalid, each with a one-line message.
     """
@@ -91,7 +95,7 @@ def build(config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic)
     torch.manual_seed(config.run.seed)
     model, manifest = _source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
-    stream = _open(config, size_HW, clock)
+    stream = _open(config, size_HW, clock, open_with)
     report = _adapt(model.to(device), config.model)
     choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
     replay = fill_replay(
@@ -136,7 +140,7 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float]) -> Stream:
+def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float], open_with: Opener) -> Stream:
     options = StreamOptions(
         size_HW=size_HW,
         seed=config.run.seed,
@@ -146,7 +150,7 @@ def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], f
         rounds=config.stream.rounds,
         clock=clock,
     )
-    stream = open_stream(config.stream.stream, options)
+    stream = open_with(config.stream.stream, options)
     if config.stream.max_frames is not None:
         stream = Limited(stream, max_frames=config.stream.max_frames)
     return Paced(stream, pace=config.run.pace, clock=clock)

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.cli import VERBS
 from benchmarks.compare import CompareConfig
+from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
 from benchmarks.suite import BENCHMARKS
 from models.zoo import build_model
@@ -32,7 +33,13 @@ DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README = TEXTS["README.md"]
 PACKAGES = ("streams", "models", "replay", "runtime", "evaluation", "benchmarks")
-CONFIGS = {"run": RuntimeConfig, "pretrain": PretrainConfig, "compare": CompareConfig, "bench quality": QualityConfig}
+CONFIGS = {
+    "run": RuntimeConfig,
+    "pretrain": PretrainConfig,
+    "compare": CompareConfig,
+    "bench quality": QualityConfig,
+    "bench poison": PoisonConfig,
+}
 GENERAL_OPTIONS = {"--config", "--debug", "--help"}
 UNLISTED = {"__init__.py", "py.typed"}  # every package has them
 
