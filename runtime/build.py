@@ -41,6 +41,7 @@ from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
+from runtime.slack import SlackGate
 from runtime.source import SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
 from streams.datasets.labels import CITYSCAPES
@@ -260,19 +261,18 @@ def _driver(
         predictor,
         cycle,
         clock=clock,
-        rules=_live_rules(config.run, stream, lane),
+        rules=_live_rules(config.run, stream, clock=clock, lane=lane),
     )
 
 
-def _live_rules(run: RunConfig, stream: Stream, lane: Lane) -> LiveRules:
-    if run.adapt == "gaps":
-        raise ConfigError("--adapt gaps: not available in this build; use --adapt thread")
+def _live_rules(run: RunConfig, stream: Stream, *, clock: Callable[[], float], lane: Lane) -> LiveRules:
     return LiveRules(
         threads=_threads(run),
         adapt=run.adapt,
         is_lossless=run.pace == "max" and not stream.is_live,
         max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
         lane=lane,
+        slack=SlackGate(clock=clock) if run.adapt == "gaps" else None,
     )
 
 
@@ -280,4 +280,5 @@ def _threads(run: RunConfig) -> ThreadBudget:
     if run.threads is not None:
         return ThreadBudget(*parse_threads(run.threads))
     num_cores = len(os.sched_getaffinity(0))
-    return ThreadBudget(num_cores, num_cores) if run.adapt == "inline" else ThreadBudget.of_cores(num_cores)
+    takes_turns = run.adapt in ("inline", "gaps")
+    return ThreadBudget(num_cores, num_cores) if takes_turns else ThreadBudget.of_cores(num_cores)

@@ -17,6 +17,7 @@ from contextlib import nullcontext
 import torch
 
 from runtime.adaptation.cycle import AdaptationCycle
+from runtime.adaptation.segments import Segments
 from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules
@@ -170,7 +171,8 @@ class Live:
 
     def _learn(self) -> None:
         torch.set_num_threads(self._rules.threads.learning)
-        with self._rules.lane.entered():
+        slack = self._rules.slack
+        with self._rules.lane.entered(), nullcontext() if slack is None else Segments(slack.wait):
             while (predictions := self._inbox.take_all()) and self._consider(predictions):
                 pass
 

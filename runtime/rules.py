@@ -16,9 +16,11 @@ MAX_AGE_FLOOR_S = 0.15
 
 
 class Slack(Protocol):
-    """Holds learning back while inference computes; `close` lets it go on for good."""
+    """Holds learning back, at each `wait`, while inference is `busy`; `close` lets it go on for good."""
 
     def busy(self) -> AbstractContextManager[None]: ...
+
+    def wait(self) -> None: ...
 
     def close(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """A configuration becomes the parts it describes, or one line."""
 
 import dataclasses
+import threading
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors
 from runtime.build import build
 from runtime.config import ConfigError
+from runtime.events import AdaptationStep, Event
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from streams.protocol import StreamNotOpened, UnknownStream
@@ -69,7 +71,6 @@ def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
         ({"stream": {"stream": "fog_sequenze"}}, UnknownStream, "--stream fog_sequenze: no such stream"),
         ({"stream": {"stream": "./none.mp4"}}, StreamNotOpened, "--stream ./none.mp4: no such file"),
         ({"replay": {"replay_mb": 0.01}}, ConfigError, "--replay-mb"),
-        ({"run": {"adapt": "gaps"}}, ConfigError, "--adapt gaps: not available in this build"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(tiny_world, sections, kind, start) -> None:
@@ -87,3 +88,10 @@ def test_the_same_seed_builds_the_same_weights(tiny_world) -> None:
     other = build(dataclasses.replace(config, run=dataclasses.replace(config.run, seed=1)))
     assert all(torch.equal(t, again.weights.source.tensors[name]) for name, t in first.weights.source.tensors.items())
     assert not all(torch.equal(t, other.weights.source.tensors[n]) for n, t in first.weights.source.tensors.items())
+
+
+def test_a_run_learns_in_the_gaps_between_predictions(tiny_world) -> None:
+    seen: list[Event] = []
+    build(tiny_world.config(run={"adapt": "gaps"})).driver.run(seen.append, threading.Event())
+    outcomes = [event.outcome for event in seen if isinstance(event, AdaptationStep)]
+    assert "applied" in outcomes and {"error", "nonfinite"}.isdisjoint(outcomes)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import torch
 
 from runtime import events
 from runtime.live import INBOX_CAPACITY, Inbox, Live
@@ -242,6 +243,9 @@ class Noting:
         yield
         self.notes.append("idle")
 
+    def wait(self) -> None:
+        self.notes.append("boundary")
+
     def close(self) -> None:
         self.notes.append("closed")
 
@@ -254,3 +258,15 @@ def test_slack_is_told_of_every_prediction_and_of_the_end() -> None:
     with pytest.raises(RuntimeError, match="broke at 0"):
         drive(ListedStream(3), predictor=Predicting(fail), adapt="gaps", slack=broken)
     assert broken.notes == ["busy", "closed"]
+
+
+def test_learning_in_gaps_comes_to_a_boundary_before_every_operation_and_predicting_to_none() -> None:
+    slack = Noting()
+    drive(
+        ListedStream(3),
+        predictor=Predicting(lambda _: torch.ones(1)),
+        cycle=Watching(lambda _: torch.ones(1)),
+        adapt="gaps",
+        slack=slack,
+    )
+    assert slack.notes.count("boundary") == 3
