@@ -31,11 +31,12 @@ from runtime.adaptation.methods import METHODS
 from runtime.adaptation.schedule import LearningSchedule
 from runtime.config import ConfigError, ModelConfig, RunConfig, RuntimeConfig, nearest, parse_size, parse_threads
 from runtime.events import Event, Fault
-from runtime.governor import Governor
+from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.lanes import Lane, open_lanes
 from runtime.live import Live
 from runtime.lockstep import Lockstep
+from runtime.memory import memory_share
 from runtime.predictor import Predictor, Shadow
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.shift.appearance import appearance
@@ -202,7 +203,10 @@ def _cycle(
     return AdaptationCycle(
         ShiftMonitor(_calibrate(replay)),
         schedule=LearningSchedule(budget=config.adaptation.budget),
-        governor=Governor(period_s=1.0 / fps if config.run.pace == "live" else math.inf),
+        governor=Governor(
+            period_s=1.0 / fps if config.run.pace == "live" else math.inf,
+            memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
+        ),
         shadow=ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share),
         learner=_learner(config, model, weights, replay, clock=clock),
         clock=clock,

@@ -150,10 +150,19 @@ class ShiftEvent:
 
 @dataclass(frozen=True, slots=True)
 class GovernorChanged:
-    """Adaptation was shed (higher level) or resumed (lower). Level 0 is full adaptation."""
+    """Adaptation was shed (higher level) or resumed (lower). Level 0 is full adaptation; `name` is the level's.
+
+    `reason`: late, age (frames waited), memory, oom (out of memory), calm (no misses for a while); `detail` says it in
+    words. `step_ms` is what a step has cost on this level so far, on average (nan before the first), `cost_share` the
+    seconds of learning for every second of stream lately: the cost that led here, or that there is room for.
+    """
 
     level: int
+    name: str
     reason: str
+    detail: str
+    step_ms: float
+    cost_share: float
     at_s: float
 
 

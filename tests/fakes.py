@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from runtime.events import AdaptationStep, Prediction, RunFinished, RunStarted, ShadowPrediction
+from runtime.effort import LEVELS
+from runtime.events import AdaptationStep, GovernorChanged, Prediction, RunFinished, RunStarted, ShadowPrediction
 from runtime.scores import Scores, VisitScore
 from streams.frame import Frame
 
@@ -78,6 +79,11 @@ def make_step(
 ) -> AdaptationStep:
     """A step of 40 ms with loss 0.7."""
     return AdaptationStep(frame_index, outcome, 0.7, 3e-4, 0.04, version, at_s)
+
+
+def make_governor_changed(level: int, *, reason: str = "late", at_s: float = 100.0) -> GovernorChanged:
+    """To `level`, where a step takes 40 ms, after learning a quarter of the time."""
+    return GovernorChanged(level, LEVELS[level].name, reason, f"because {reason}", 40.0, 0.25, at_s)
 
 
 def make_run_finished(**changes: object) -> RunFinished:

@@ -61,8 +61,7 @@ class AdaptationCycle:
         newest_usable = None
         for prediction in predictions:
             yield from self._shadow.events(prediction)
-            changed = self._governor.update(prediction)
-            if changed is not None:
+            if self._learner is not None and (changed := self._governor.update(prediction)) is not None:
                 yield changed
             refusal = self._gate.refusal(prediction.frame)
             if refusal:
@@ -94,10 +93,12 @@ class AdaptationCycle:
                     crop_share=effort.crop_share,
                 )
                 step, rollback = learner.learn(target, rate_share=learning_rate_share(self._score), depth=effort.depth)
-                yield step
-                if rollback is not None:
-                    yield rollback
             case Action.RELAX:
-                yield learner.relax(frame.index)
+                step, rollback = learner.relax(frame.index), None
             case Action.REST:
                 return
+        yield step
+        if rollback is not None:
+            yield rollback
+        if (changed := self._governor.note_step(step)) is not None:
+            yield changed

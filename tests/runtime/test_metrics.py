@@ -12,6 +12,7 @@ from tests.fakes import (
     CLASSES,
     ManualClock,
     make_frame,
+    make_governor_changed,
     make_prediction,
     make_run_finished,
     make_run_started,
@@ -201,8 +202,8 @@ def test_rare_events_and_watched_values():
     for event in (
         events.ShiftScore(1, 1.5, True, 100.0),
         events.ShiftEvent(1, "away", 1.5, "rain_50mm", 100.0),
-        events.GovernorChanged(2, "late", 100.0),
-        events.GovernorChanged(1, "time again", 100.0),
+        make_governor_changed(2),
+        make_governor_changed(1, reason="calm"),
         events.CheckpointSaved(3, "", 100.0),
         events.CheckpointSaved(4, "disk full", 100.0),
         events.Fault("learner", "out of memory", 100.0),

@@ -11,6 +11,7 @@ from runtime.summary import SummaryBuilder
 from tests.fakes import (
     ManualClock,
     make_frame,
+    make_governor_changed,
     make_prediction,
     make_run_finished,
     make_run_started,
@@ -43,7 +44,7 @@ def story():
         make_step(9),
         events.ShiftScore(9, 1.31, True, 100.0),
         events.ShiftEvent(9, "away", 1.31, "rain_25mm", 100.0),
-        events.GovernorChanged(1, "late", 100.0),
+        make_governor_changed(1),
     ]
 
 

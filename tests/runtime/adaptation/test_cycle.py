@@ -193,7 +193,22 @@ def test_lateness_moves_the_governor_and_is_told(cycle_of) -> None:
     cycle = cycle_of(Noting(), governor=Governor(period_s=0.001))
     seen = consider_each(cycle, answers(range(30)))
     changes = [event for event in seen if isinstance(event, events.GovernorChanged)]
-    assert [event.level for event in changes] == [1] and "frames late" in changes[0].reason
+    assert [(event.level, event.reason) for event in changes] == [(1, "age")]
+
+
+def test_a_step_out_of_memory_moves_the_governor_and_is_told_after_it(cycle_of) -> None:
+    class Hungry(Noting):
+        def learn(self, target, *, rate_share, depth):
+            super().learn(target, rate_share=rate_share, depth=depth)
+            return make_step(target.frame_index, outcome="oom"), events.Rollback(2, 0, "out of memory", 100.0)
+
+    seen = consider_each(cycle_of(Hungry()), answers(range(3)))
+    assert kinds(seen)[-3:] == ["AdaptationStep", "Rollback", "GovernorChanged"] and seen[-1].reason == "oom"
+
+
+def test_where_nothing_learns_nothing_is_shed(cycle_of) -> None:
+    seen = consider_each(cycle_of(None, governor=Governor(period_s=0.001)), answers(range(60)))
+    assert "GovernorChanged" not in kinds(seen)
 
 
 def test_a_rollback_follows_its_step(cycle_of) -> None:
