@@ -77,6 +77,16 @@ class AdaptationCycle:
         if self._learner is not None and newest_usable is not None:
             yield from self._act(self._learner, newest_usable)
 
+    def recover(self, frame_index: int) -> Iterator[Event]:
+        """Ready to go on after `consider` raised: learning goes back to the newest version."""
+        if self._learner is not None:
+            yield self._learner.recover(frame_index)
+
+    def give_up(self) -> None:
+        """Nothing is published from now on, not even by a step under way. Any thread."""
+        if self._learner is not None:
+            self._learner.retire()
+
     def _act(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         frame = prediction.frame
         match self._schedule.decide(frame.index, is_at_source=learner.is_at_source):

@@ -103,6 +103,14 @@ class Learner:
             value = float(loss.detach())
             return *self._descend(loss, value), value
 
+    def recover(self, frame_index: int) -> Rollback:
+        """After an exception nobody foresaw: student, average and optimizer go back to the newest version."""
+        return self._roll_back(frame_index, "restarted after a failure")
+
+    def retire(self) -> None:
+        """Publish nothing any more. Any thread."""
+        self._weights.retire_writer()
+
     def _descend(self, loss: Tensor, loss_value: float) -> tuple[str, str]:
         """Backward, step, average, guard: the outcome and its detail."""
         if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):
