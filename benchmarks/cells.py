@@ -69,6 +69,11 @@ class Launch:
     threads: int | None = 1
     cores: tuple[int, ...] = ()
 
+    def command(self, settings: Path) -> list[str]:
+        """The words that start a run configured by the TOML file `settings`."""
+        cores = ",".join(str(core) for core in self.cores)
+        return [sys.executable, "-c", PROGRAM, cores, "run", "--config", str(settings)]
+
     def environment(self) -> dict[str, str]:
         """This process's, with our packages found first and the number of threads set."""
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
@@ -114,15 +119,18 @@ def run_cell(cell: Cell, run_dir: Path, *, launch: Launch) -> float:
     settings, log = run_dir.with_name(f"{run_dir.name}.toml"), run_dir.with_name(f"{run_dir.name}.log")
     settings.write_text(to_toml(config), encoding="utf-8")
     code, started_s = code_digest(), time.monotonic()
-    cores = ",".join(str(core) for core in launch.cores)
-    command = [sys.executable, "-c", PROGRAM, cores, "run", "--config", str(settings)]
     with log.open("wb") as output:
         done = subprocess.run(
-            command, env=launch.environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+            launch.command(settings),
+            env=launch.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
         )
     wall_s = time.monotonic() - started_s
     if done.returncode != 0 or not is_finished(partial):
-        raise _failure(done.returncode, cell, log)
+        raise failure(done.returncode, cell, log)
     (partial / NOTE_FILE).write_text(json.dumps({"code": code, "wall_s": wall_s}) + "\n", encoding="utf-8")
     partial.rename(run_dir)
     settings.unlink()
@@ -142,7 +150,7 @@ def codes_of(run_dirs: Sequence[Path]) -> list[str]:
     return sorted({json.loads(note.read_text(encoding="utf-8"))["code"] for note in notes if note.is_file()})
 
 
-def _failure(code: int, cell: Cell, log: Path) -> Exception:
+def failure(code: int, cell: Cell, log: Path) -> Exception:
     """The exception the run's exit code stands for, with its last line."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1].removeprefix("udaseg-runtime: ") if lines else "it printed nothing"

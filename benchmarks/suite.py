@@ -58,6 +58,13 @@ def poison(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def soak(arguments: Sequence[str]) -> int:
+    """What grows in a long run."""
+    from benchmarks.soak import main
+
+    return main(arguments)
+
+
 BENCHMARKS: dict[str, Entry] = {
     "quality": Entry("mIoU of methods against the frozen model by visit, over seeds, in lockstep", quality),
     "latency": Entry("capture to result of live runs, adapting against frozen, in alternating pairs", latency),
@@ -65,4 +72,5 @@ BENCHMARKS: dict[str, Entry] = {
     "poison": Entry("served against frozen on clear weather after noise, frozen pictures, wrong labels, NaN", poison),
     "inference": Entry("a forward of each model, against Hugging Face's SegFormer with the same weights", inference),
     "render": Entry("frames per second of the synthetic street and of each weather, on one core", render),
+    "soak": Entry("memory, threads, descriptors and latency of a long live run at ten times its rate", soak),
 }
