@@ -11,6 +11,7 @@ and a scraper fetch them.
 import re
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,11 @@ def ask_all(url: str) -> int:
 
 
 def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
-        body: bytes = answer.read()
-        return body
+    """The body, also of a refusal: a probe that says no, or a picture that is not there yet, is an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
+            body: bytes = answer.read()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            body = refusal.read()
+    return body

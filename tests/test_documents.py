@@ -14,6 +14,7 @@ from benchmarks.cli import VERBS
 from benchmarks.compare import CompareConfig
 from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
+from benchmarks.soak import SoakConfig
 from benchmarks.suite import BENCHMARKS
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
@@ -39,6 +40,7 @@ CONFIGS = {
     "compare": CompareConfig,
     "bench quality": QualityConfig,
     "bench poison": PoisonConfig,
+    "bench soak": SoakConfig,
 }
 GENERAL_OPTIONS = {"--config", "--debug", "--help"}
 UNLISTED = {"__init__.py", "py.typed"}  # every package has them
