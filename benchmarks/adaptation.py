@@ -35,6 +35,7 @@ from runtime.config import AdaptationConfig, ModelConfig, parse_size
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
+from runtime.serving import serve
 from runtime.weights import VersionedWeights
 from streams.stream import StreamOptions, open_stream
 from streams.synthetic.stream import clear_samples
@@ -142,7 +143,8 @@ class Bench:
         self.outcomes: Counter[str] = Counter()
         lanes = open_lanes(device)
         weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
-        self._predictor = Predictor(replica(student), weights, lane=lanes.inference, clock=time.perf_counter)
+        served = serve(replica(student), lanes.inference, on_fault=print)
+        self._predictor = Predictor(served, weights, clock=time.perf_counter)
         build = METHODS[method].build
         if build is None:
             raise ValueError(f"method must be one that learns, got {method!r}")

@@ -39,6 +39,7 @@ from runtime.lockstep import Lockstep
 from runtime.memory import memory_share
 from runtime.predictor import Predictor, Shadow
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
+from runtime.serving import serve
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
@@ -110,13 +111,12 @@ def build(
     lanes = open_lanes(device)
     weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
-    predictor = Predictor(
+    served = serve(
         replica(model),
-        weights,
-        lane=lanes.inference,
-        clock=clock,
+        lanes.inference,
         on_fault=lambda detail: faults.put(Fault(component="inference", detail=detail, at_s=clock())),
     )
+    predictor = Predictor(served, weights, clock=clock)
     _warm_up(predictor, size_HW)
     cycle = _cycle(config, model, weights, replay, stream.fps, clock=clock)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it

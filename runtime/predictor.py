@@ -11,29 +11,20 @@ import torch
 
 from models.segformer import SegmentationModel
 from runtime.events import Prediction, ShadowPrediction
-from runtime.lanes import Lane
-from runtime.serving import SwappedReplica, serve
+from runtime.serving import Replica, SwappedReplica
 from runtime.weights import VersionedWeights
 from streams.frame import Frame
 
 
 class Predictor:
-    """One owner thread calls `predict`; the model is its own replica."""
+    """One owner thread calls `predict`; the replica is its own."""
 
-    def __init__(
-        self,
-        model: SegmentationModel,
-        weights: VersionedWeights,
-        *,
-        lane: Lane,
-        clock: Callable[[], float],
-        on_fault: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._replica = serve(model, lane, on_fault=on_fault)
+    def __init__(self, replica: Replica, weights: VersionedWeights, *, clock: Callable[[], float]) -> None:
+        self._replica = replica
         self._weights = weights
         self._clock = clock
         self._version = weights.latest
-        self._replica.apply(self._version)
+        replica.apply(self._version)
 
     def predict(self, frame: Frame) -> Prediction:
         """Labels at the frame's own size, with the version that made them."""

@@ -82,7 +82,8 @@ def test_every_prediction_comes_from_one_version_while_another_thread_keeps_the_
     """Published as fast as they come, allocated and freed in the learner's lane, beside kernels that fill the GPU."""
     lanes = open_lanes(device)
     weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
-    predictor = Predictor(replica(student), weights, lane=lanes.inference, clock=ManualClock())
+    served = serve(replica(student), lanes.inference, on_fault=print)
+    predictor = Predictor(served, weights, clock=ManualClock())
     is_over, failures = threading.Event(), []
 
     def publish() -> None:
