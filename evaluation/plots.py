@@ -192,6 +192,7 @@ def _draw_latency(axes: Axes, timeline: Timeline) -> None:
     axes.plot(middle.frames, middle.values, color=ADAPTED, linewidth=1.0, label="capture to result")
     p99 = float(np.percentile(latency.values, 99))
     axes.axhline(p99, color=BAD, linewidth=0.9, linestyle=(0, (4, 3)), label=f"p99 {p99:.1f} ms")
+    mark(axes, timeline.efforts, {"learning shed": BAD, "resumed": GOOD})
     if latency.values.max() > 20 * np.median(latency.values):
         axes.set_yscale("log")
     else:

@@ -43,7 +43,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened at a frame: a detected shift, a rollback, a refused step."""
+    """Something that happened at a frame: a detected shift, a rollback, a refused step, learning shed or resumed."""
 
     frame: float
     kind: str
@@ -70,6 +70,7 @@ class Timeline:
     shift_score: Curve
     shifts: tuple[Mark, ...]
     troubles: tuple[Mark, ...]
+    efforts: tuple[Mark, ...]
     drops: Counter[str]
     outcomes: Counter[str]
 
@@ -99,6 +100,7 @@ def read_timeline(run: RunFolder) -> Timeline:
             for row in run.rows("shift_event")
         ),
         troubles=tuple(_troubles(run)),
+        efforts=tuple(_efforts(run)),
         drops=Counter(str(row.get("reason")) for row in run.rows("frame_dropped")),
         outcomes=Counter(str(row.get("outcome")) for row in run.rows("adaptation_step")),
     )
@@ -120,6 +122,15 @@ def _troubles(run: RunFolder) -> Iterator[Mark]:
     for row in run.rows("adaptation_step"):
         if row.get("outcome") not in PUBLISHING_OUTCOMES:
             yield Mark(_frame(row), str(row.get("outcome")), number(row.get("version")), str(row.get("detail", "")))
+
+
+def _efforts(run: RunFolder) -> Iterator[Mark]:
+    """Changes of the governor's level: learning shed for want of room, or resumed."""
+    level = 0.0
+    for row in run.rows("governor_changed"):
+        before, level = level, number(row.get("level"))
+        kind = "learning shed" if level > before else "resumed"
+        yield Mark(_frame(row), kind, level, f"{row.get('name')}: {row.get('detail')}")
 
 
 def _spans(predictions: list[Row]) -> tuple[Span, ...]:

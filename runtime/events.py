@@ -157,6 +157,7 @@ class GovernorChanged:
     seconds of learning for every second of stream lately: the cost that led here, or that there is room for.
     """
 
+    frame_index: int
     level: int
     name: str
     reason: str

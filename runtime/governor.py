@@ -106,6 +106,7 @@ class Governor:
         self._is_off_for_good = False
         self._wait_s = DOWN_WAIT_S
         self._num_eligible = 0
+        self._frame_index = -1
         self._last_at_s: float | None = None
         self._marks = _Marks()
         self._window = _Window()
@@ -129,6 +130,7 @@ class Governor:
     def update(self, prediction: Prediction) -> GovernorChanged | None:
         """Take one prediction's facts into account; the new level, if it changed."""
         now_s = self._advance(prediction.finished_at_s)
+        self._frame_index = prediction.frame.index
         window = self._window
         window.num_frames += 1
         window.num_late += prediction.latency_s > self._period_s
@@ -233,6 +235,7 @@ class Governor:
             marks.resumed_at_s = None
         self._level = level
         return GovernorChanged(
+            frame_index=self._frame_index,
             level=level,
             name=self.effort.name,
             reason=reason,

@@ -10,7 +10,6 @@ What no event carries (queue depth, replay size, device memory) is watched throu
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, ProcessCollector
@@ -20,7 +19,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from runtime import events
+from runtime.cost import RecentCost
 from runtime.events import Event
+from runtime.frame_accounts import FrameAccounts
 from runtime.scores import ScoresSource, no_scores
 from runtime.shares import agreement, class_shares
 
@@ -37,6 +38,7 @@ GATE_REASONS = ("black", "flat", "duplicate", "torn", "out of order", OTHER)
 STEP_OUTCOMES = ("applied", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
 PUBLISHING_OUTCOMES = ("applied", "relaxed")
 SHIFT_KINDS = ("away", "change", "return", OTHER)
+SHED_REASONS = ("late", "age", "memory", "oom")
 COMPONENTS = ("capture", "learner", "record", "web", OTHER)
 
 SCORES_EVERY = 10  # predictions between two readings of the scores
@@ -65,8 +67,9 @@ class Metrics:
         self._version = -1
         self._level = 0
         self._num_predictions = 0
-        self._frames = _FrameAccounts(stream)
-        registry.register(self._frames)
+        self._frames = FrameAccounts(DROP_REASONS)
+        self._cost = RecentCost()
+        registry.register(_FrameCollector(stream, self._frames))
         ProcessCollector(registry=registry)
         Info("udaseg_build", "What is running.", registry=registry).info(dict(build or {}))
         self._run_info = Info("udaseg_run", "What it was asked to do.", registry=registry)
@@ -99,8 +102,9 @@ class Metrics:
             case events.Rollback(version=version):
                 self._rollbacks.inc()
                 self._show_version(version)
-            case events.GovernorChanged(level=level):
-                self._governor_moves["shed" if level > self._level else "resume"].inc()
+            case events.GovernorChanged(level=level, reason=reason):
+                direction = "shed" if level > self._level else "resume"
+                self._governor_moves.labels(direction, reason if reason in (*SHED_REASONS, "calm") else OTHER).inc()
                 self._level = level
                 self._governor_level.set(level)
             case events.CheckpointSaved(error=error):
@@ -176,9 +180,12 @@ class Metrics:
         self._replay_bytes = make.gauge("replay_bytes", "Size of the replay buffer.")
         self._device_memory = _Maker(make.registry, {"kind": "allocated"}).gauge("device_memory_bytes", "Memory.")
         self._governor_level = make.gauge("governor_level", "0 is full adaptation; higher sheds more of it.")
-        self._governor_moves = make.counters(
-            "governor_transitions", "Changes of that level.", "direction", ("shed", "resume")
+        self._governor_moves = TotalCounter(
+            "udaseg_governor_transitions", "Changes of it.", ["direction", "reason"], registry=make.registry
         )
+        for direction, reason in [*(("shed", reason) for reason in SHED_REASONS), ("resume", "calm")]:
+            self._governor_moves.labels(direction, reason)  # there from the start, at 0
+        self._cost_share = make.gauge("adapt_cost_ratio", "Seconds of learning per second of stream, lately.")
         self._checkpoints = make.counters("checkpoints", "Versions written to disk.", "outcome", ("saved", "error"))
         self._checkpoint_at = make.gauge(
             "checkpoint_last_success_timestamp_seconds", "When a version was last written to disk, nan before."
@@ -198,6 +205,7 @@ class Metrics:
         self._latency.observe(event.latency_s)
         self._age.observe(event.started_at_s - event.frame.captured_at_s)
         self._forward.observe(event.inference_s)
+        self._cost_share.set(self._cost.share(event.finished_at_s))
         if event.latency_s > self._deadline_s:
             self._missed.inc()
         self._entropy.set(event.entropy_nats)
@@ -212,6 +220,7 @@ class Metrics:
     def _observe_step(self, event: events.AdaptationStep) -> None:
         _child(self._steps, event.outcome).inc()
         self._step_s.observe(event.duration_s)
+        self._cost.add(event.at_s, event.duration_s)
         self._learning_rate.set(event.learning_rate)
         if not math.isnan(event.loss):
             self._loss.set(event.loss)
@@ -233,52 +242,24 @@ class Metrics:
             child.set(value)
 
 
-class _FrameAccounts(Collector):
-    """The frame counters, exposed from one snapshot so that no scrape can fall between two of them.
+class _FrameCollector(Collector):
+    """The frame counters, exposed from one snapshot so that no scrape can fall between two of them."""
 
-    In flight is counted by index, on its own: where captured = predicted + dropped + in flight fails, an event is
-    missing or came twice.
-    """
-
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, accounts: FrameAccounts) -> None:
         self._stream = stream
-        self._num_captured = 0
-        self._num_predicted = 0
-        self._dropped = Counter(dict.fromkeys(DROP_REASONS, 0))
-        self._in_flight: set[int] = set()
-        self._publish()
-
-    def captured(self, index: int) -> None:
-        self._num_captured += 1
-        self._in_flight.add(index)
-        self._publish()
-
-    def predicted(self, index: int) -> None:
-        self._num_predicted += 1
-        self._in_flight.discard(index)
-        self._publish()
-
-    def dropped(self, index: int, reason: str) -> None:
-        self._dropped[reason] += 1
-        self._in_flight.discard(index)
-        self._publish()
-
-    def _publish(self) -> None:
-        # One assignment: a scrape on another thread sees all four numbers of the same instant.
-        self._snapshot = (self._num_captured, self._num_predicted, dict(self._dropped), len(self._in_flight))
+        self._accounts = accounts
 
     def collect(self) -> Iterator[Metric]:
-        num_captured, num_predicted, num_dropped, num_in_flight = self._snapshot
-        stream = [self._stream]
+        counts, stream = self._accounts.counts, [self._stream]
         captured = CounterMetricFamily("udaseg_frames_captured", "Frames that entered.", labels=["stream"])
-        captured.add_metric(stream, num_captured)
+        captured.add_metric(stream, counts.captured)
         predicted = CounterMetricFamily("udaseg_frames_predicted", "Frames answered.", labels=["stream"])
-        predicted.add_metric(stream, num_predicted)
+        predicted.add_metric(stream, counts.predicted)
         dropped = CounterMetricFamily("udaseg_frames_dropped", "Frames never answered.", labels=["stream", "reason"])
-        for reason, number in num_dropped.items():
+        for reason, number in counts.dropped.items():
             dropped.add_metric([self._stream, reason], number)
         in_flight = GaugeMetricFamily("udaseg_frames_in_flight", "Frames waiting for their answer.", labels=["stream"])
-        in_flight.add_metric(stream, num_in_flight)
+        in_flight.add_metric(stream, counts.in_flight)
         yield from (captured, predicted, dropped, in_flight)
 
 

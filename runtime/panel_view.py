@@ -81,8 +81,11 @@ def _learning(snapshot: Snapshot) -> Text:
         text.append(f"   loss {snapshot.loss:.2f}   {_figure(snapshot.step_p50_ms, 0)} ms a step")
     if snapshot.rollbacks:
         text.append(f"   {snapshot.rollbacks} rollbacks", style="yellow")
-    if snapshot.governor_level:
-        text.append(f"   governor level {snapshot.governor_level}", style="yellow")
+    if snapshot.cost_share:
+        text.append(f"   {100 * snapshot.cost_share:.0f} % of the time")
+    if snapshot.governor is not None and snapshot.governor_level:
+        change = snapshot.governor
+        text.append(f"   governor level {change.level} ({change.name}): {change.detail}", style="yellow")
     return text
 
 

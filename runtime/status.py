@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime import events
+from runtime.cost import RecentCost
 from runtime.events import Event
 from runtime.history import History, Point
 from runtime.scores import Scores, ScoresSource, no_scores
@@ -69,7 +70,8 @@ class Snapshot:
     is_shifted: bool
     num_shifts: int
     shifts: tuple[events.ShiftEvent, ...]
-    governor_level: int
+    governor: events.GovernorChanged | None
+    cost_share: float
     checkpoint_version: int | None
     num_faults: int
     faults: tuple[events.Fault, ...]
@@ -79,6 +81,11 @@ class Snapshot:
     @property
     def steps_applied(self) -> int:
         return self.steps.get("applied", 0)
+
+    @property
+    def governor_level(self) -> int:
+        """0 is full adaptation."""
+        return 0 if self.governor is None else self.governor.level
 
     @property
     def num_dropped(self) -> int:
@@ -113,7 +120,8 @@ class Status:
         self._shift: events.ShiftScore | None = None
         self._num_shifts = 0
         self._shifts: deque[events.ShiftEvent] = deque(maxlen=RECENT_SHIFTS)
-        self._governor_level = 0
+        self._governor: events.GovernorChanged | None = None
+        self._cost = RecentCost()
         self._checkpoint_version: int | None = None
         self._num_faults = 0
         self._faults: deque[events.Fault] = deque(maxlen=RECENT_FAULTS)
@@ -159,14 +167,15 @@ class Status:
             case events.ShiftEvent():
                 self._num_shifts += 1
                 self._shifts.append(event)
-            case events.AdaptationStep(outcome=outcome, loss=loss, duration_s=duration_s):
+            case events.AdaptationStep(outcome=outcome, loss=loss, duration_s=duration_s, at_s=at_s):
                 self._steps[outcome] += 1
+                self._cost.add(at_s, duration_s)
                 self._steps_ms.append(duration_s * 1e3)
                 self._loss = self._loss if math.isnan(loss) else loss
             case events.Rollback():
                 self._rollbacks += 1
-            case events.GovernorChanged(level=level):
-                self._governor_level = level
+            case events.GovernorChanged():
+                self._governor = event
             case events.CheckpointSaved(version=version, error=""):
                 self._checkpoint_version = version
             case events.Fault():
@@ -243,7 +252,8 @@ class Status:
             is_shifted=shift is not None and shift.is_shifted,
             num_shifts=self._num_shifts,
             shifts=tuple(self._shifts),
-            governor_level=self._governor_level,
+            governor=self._governor,
+            cost_share=0.0 if newest is None else self._cost.share(newest.finished_at_s),
             checkpoint_version=self._checkpoint_version,
             num_faults=self._num_faults,
             faults=tuple(self._faults),

@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Any, cast  # Any: JSON
 
 from runtime import events
+from runtime.cost import LevelAccounts
 from runtime.events import Event
 from runtime.json_values import plain
 from runtime.scores import POINTS, Scores
@@ -58,6 +59,7 @@ class SummaryBuilder:
         self._shifts: list[tuple[int, str, float, str | None]] = []
         self._faults: Counter[str] = Counter()
         self._confidence_sum = 0.0
+        self._levels = LevelAccounts()
 
     def observe(self, event: Event) -> None:
         """Add one event."""
@@ -77,6 +79,8 @@ class SummaryBuilder:
                 self._steps_ms.add(duration_s * 1e3)
             case events.Rollback():
                 self._rollbacks += 1
+            case events.GovernorChanged(name=name):
+                self._levels.moved(name)
             case events.ShiftEvent():
                 self._num_shifts += 1
                 if len(self._shifts) < MAX_SHIFTS:
@@ -156,6 +160,7 @@ class SummaryBuilder:
             "num_shifts": self._num_shifts,
             "shifts": [list(shift) for shift in self._shifts],
             "confidence_sum": self._confidence_sum,
+            "levels": self._levels.state(),
         }
 
     def load_state(self, state: State) -> None:
@@ -170,6 +175,7 @@ class SummaryBuilder:
                 "num_shifts": int(num_shifts),
                 "shifts": list(shifts),
                 "confidence_sum": float(confidence_sum),
+                "levels": dict(levels),
             }:
                 for name, counter in self._counters().items():
                     counter.clear()
@@ -178,6 +184,7 @@ class SummaryBuilder:
                     sketch.load_state(cast(State, times[name]))
             case _:
                 raise ValueError(f"not the state of a summary: it has the keys {sorted(state)}")
+        self._levels.load_state(levels)
         self._num_captured = len(self._latencies_ms) + sum(self._dropped.values())
         self._rollbacks, self._confidence_sum, self._earlier_s = rollbacks, confidence_sum, wall_s
         self._versions = None if versions is None else (versions[0], versions[1])
@@ -199,6 +206,7 @@ class SummaryBuilder:
         self._latencies_ms.add(event.latency_s * 1e3)
         self._inferences_ms.add(event.inference_s * 1e3)
         self._confidence_sum += event.confidence
+        self._levels.answered(event.finished_at_s)
         first_version = event.version if self._versions is None else self._versions[0]
         self._versions = (first_version, event.version)
         first_s = self._answered_at_s[0]
@@ -220,6 +228,7 @@ class SummaryBuilder:
             "rollbacks": self._rollbacks,
             "recalls": self._outcomes["recalled"],
             "step_ms": step_ms,
+            "levels": self._levels.by_level(),
             "duty": self._steps_ms.sum / 1e3 / wall_s if wall_s > 0 else None,
             "trainable_parameters": started and started.trainable_parameters,
             "total_parameters": started and started.total_parameters,

@@ -83,7 +83,7 @@ def make_step(
 
 def make_governor_changed(level: int, *, reason: str = "late", at_s: float = 100.0) -> GovernorChanged:
     """To `level`, where a step takes 40 ms, after learning a quarter of the time."""
-    return GovernorChanged(level, LEVELS[level].name, reason, f"because {reason}", 40.0, 0.25, at_s)
+    return GovernorChanged(9, level, LEVELS[level].name, reason, f"because {reason}", 40.0, 0.25, at_s)
 
 
 def make_run_finished(**changes: object) -> RunFinished:

@@ -35,7 +35,8 @@ function showNumbers(s) {
   setText("p50", shown(s.latency_ms.p50, 0));
   setText("version", s.model_version);
   const a = s.adaptation;
-  const extra = (a.rollbacks ? `, ${a.rollbacks} rolled back` : "") + (a.governor_level ? `, governor ${a.governor_level}` : "");
+  const extra = (a.rollbacks ? `, ${a.rollbacks} rolled back` : "") + (a.cost_share ? `, ${(100 * a.cost_share).toFixed(0)} % of the time` : "") +
+    (a.governor_level ? `, governor level ${a.governor_level} (${a.governor.name}): ${a.governor.detail}` : "");
   setText("steps", `${a.steps.applied || 0} steps${extra}`);
   setText("shift", shown(s.shift.score, 2));
   byId("shift").className = s.shift.is_shifted ? "alarm" : "";

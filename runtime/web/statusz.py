@@ -48,6 +48,8 @@ def statusz(snapshot: Snapshot, *, colors_K3: Sequence[Sequence[int]], moment: i
             "loss": round(snapshot.loss, 4),
             "rollbacks": snapshot.rollbacks,
             "governor_level": snapshot.governor_level,
+            "governor": _governor(snapshot),
+            "cost_share": round(snapshot.cost_share, 4),
             "checkpoint_version": snapshot.checkpoint_version,
         },
         "shift": {
@@ -89,6 +91,15 @@ def _run(snapshot: Snapshot) -> dict[str, Any] | None:
         "trainable_parameters": run.trainable_parameters,
         "total_parameters": run.total_parameters,
     }
+
+
+def _governor(snapshot: Snapshot) -> dict[str, Any] | None:
+    """The last change of effort; null while there was none."""
+    change = snapshot.governor
+    if change is None:
+        return None
+    words = {"level": change.level, "name": change.name, "reason": change.reason, "detail": change.detail}
+    return words | {"step_ms": round(change.step_ms, 1), "cost_share": round(change.cost_share, 4)}
 
 
 def _scores(scores: Scores) -> dict[str, Any]:

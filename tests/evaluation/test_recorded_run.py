@@ -8,6 +8,7 @@ from runtime.summary import SummaryBuilder
 from tests.fakes import (
     CLASSES,
     make_frame,
+    make_governor_changed,
     make_prediction,
     make_run_finished,
     make_run_started,
@@ -31,6 +32,10 @@ def test_report_of_what_the_runtime_records(tmp_path):
     assert not any(curve.is_empty for curve in (*curves, timeline.loss, timeline.shift_score, timeline.version))
     assert [(span.name, span.first, span.last) for span in timeline.spans] == [("clear", 0, 9), ("fog_75m", 10, 19)]
     assert [(mark.frame, mark.kind, mark.detail) for mark in timeline.shifts] == [(11, "away", "fog_75m")]
+    assert [(mark.frame, mark.kind, mark.value) for mark in timeline.efforts] == [
+        (9, "learning shed", 2),
+        (9, "resumed", 1),
+    ]
     assert [mark.kind for mark in timeline.troubles] == ["rollback", "nonfinite"]
     html = write_report(tmp_path / "run").read_text(encoding="utf-8")
     assert html.count("data:image/") == 8
@@ -48,5 +53,7 @@ def recorded_events():
         yield make_step(index, outcome="nonfinite" if index == 7 else "applied", version=index + 1)
         if index == 11:
             yield ShiftEvent(index, "away", 1.1, frame.domain, prediction.finished_at_s)
+    yield make_governor_changed(2)
+    yield make_governor_changed(1, reason="calm")
     yield Rollback(19, 3, "loss above its band", 102.0)
     yield make_run_finished()

@@ -23,6 +23,7 @@ from tests.fakes import (
 
 # Name, type and label names of everything a scrape shows: dashboards and alerts depend on each of them.
 GOLDEN = {
+    "udaseg_adapt_cost_ratio": ("gauge", set()),
     "udaseg_adapt_frames_gated": ("counter", {"reason"}),
     "udaseg_adapt_learning_rate": ("gauge", set()),
     "udaseg_adapt_loss": ("gauge", set()),
@@ -45,7 +46,7 @@ GOLDEN = {
     "udaseg_frames_in_flight": ("gauge", {"stream"}),
     "udaseg_frames_predicted": ("counter", {"stream"}),
     "udaseg_governor_level": ("gauge", set()),
-    "udaseg_governor_transitions": ("counter", {"direction"}),
+    "udaseg_governor_transitions": ("counter", {"direction", "reason"}),
     "udaseg_miou_ratio": ("gauge", {"stream", "window", "model"}),
     "udaseg_model_published_timestamp_seconds": ("gauge", set()),
     "udaseg_model_version": ("gauge", set()),
@@ -215,14 +216,27 @@ def test_rare_events_and_watched_values():
     assert registry.get_sample_value("udaseg_domain_shifted", stream) == 1
     assert registry.get_sample_value("udaseg_domain_shifts_total", stream | {"kind": "away"}) == 1
     assert registry.get_sample_value("udaseg_governor_level") == 1
-    assert registry.get_sample_value("udaseg_governor_transitions_total", {"direction": "shed"}) == 1
-    assert registry.get_sample_value("udaseg_governor_transitions_total", {"direction": "resume"}) == 1
+    for move in ({"direction": "shed", "reason": "late"}, {"direction": "resume", "reason": "calm"}):
+        assert registry.get_sample_value("udaseg_governor_transitions_total", move) == 1
     assert registry.get_sample_value("udaseg_checkpoints_total", {"outcome": "error"}) == 1
     assert registry.get_sample_value("udaseg_checkpoint_last_success_timestamp_seconds") == 1000
     assert registry.get_sample_value("udaseg_exceptions_total", {"component": "learner"}) == 1
     assert registry.get_sample_value("udaseg_queue_depth", {"queue": "inbox"}) == 2
     assert registry.get_sample_value("udaseg_replay_bytes") == 48e6
     assert registry.get_sample_value("udaseg_device_memory_bytes", {"kind": "allocated"}) == 1e9
+
+
+def test_the_cost_of_learning_is_its_share_of_the_time_lately():
+    registry, metrics = make_metrics()
+    for index in range(300):
+        at_s = 100.0 + index / 10
+        metrics.observe(make_prediction(make_frame(index, at_s=at_s)))
+        metrics.observe(make_step(index, at_s=at_s + 0.07))  # 40 ms each
+        if index == 149:
+            assert registry.get_sample_value("udaseg_adapt_cost_ratio") == pytest.approx(0.4, rel=0.02)
+    for index in range(300, 420):
+        metrics.observe(make_prediction(make_frame(index, at_s=100.0 + index / 10)))
+    assert registry.get_sample_value("udaseg_adapt_cost_ratio") == 0.0
 
 
 def test_shares_of_a_large_map_are_within_a_point():

@@ -60,7 +60,8 @@ def test_panel_shows_what_a_user_looks_for():
     console.print(render_panel(status_after(story(), scores=make_scores).snapshot(), url=URL))
     text = text_of(console)
     wanted = [URL, "rain_sequence", "rain_25mm", "frame 10 of 825", "adapted 30.0", "frozen 26.0", "+4.0", "p99 30 ms"]
-    wanted += ["1 dropped (1 stale)", "1 steps", "version 4", "1.31", "away at frame 9", "governor level 1"]
+    wanted += ["1 dropped (1 stale)", "1 steps", "version 4", "1.31", "away at frame 9"]
+    wanted += ["governor level 1 (rate): because late", "% of the time"]
     for piece in wanted:
         assert piece in text, piece
 

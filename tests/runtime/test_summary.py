@@ -7,6 +7,7 @@ from runtime.json_values import plain, to_json
 from runtime.summary import SummaryBuilder, describe_environment
 from tests.fakes import (
     make_frame,
+    make_governor_changed,
     make_prediction,
     make_run_finished,
     make_run_started,
@@ -22,7 +23,7 @@ KEYS = {
     "fps": "stream end_to_end",
     "latency_ms": "capture_to_result inference frozen_inference",
     "adaptation": "steps_applied steps_refused rollbacks recalls step_ms duty trainable_parameters total_parameters "
-    "first_version last_version frozen_digest_before frozen_digest_after",
+    "first_version last_version frozen_digest_before frozen_digest_after levels",
     "quality": "classes miou miou_frozen domains hmean hmean_frozen worst_drop negative_window_share recovery_frames",
     "memory": "peak_rss_mb peak_device_mb replay_mb",
     "environment": "python torch device_name cpu_count package_version",
@@ -44,6 +45,22 @@ def played():
     builder.observe(events.ShiftEvent(60, "away", 1.25, "rain_25mm", 6.0))
     builder.observe(events.Fault("learner", "out of memory", 6.0))
     return builder
+
+
+def test_frames_and_time_are_told_for_every_level_stood_on():
+    builder = SummaryBuilder(ENVIRONMENT)
+    play_frames(builder, range(100))
+    builder.observe(make_governor_changed(1))
+    play_frames(builder, range(100, 130))
+    builder.observe(make_governor_changed(0, reason="calm"))
+    play_frames(builder, range(130, 150))
+    levels = builder.build(None)["adaptation"]["levels"]
+    assert list(levels) == ["full", "rate"]
+    assert [levels[name]["frames"] for name in levels] == [120, 30]
+    assert [levels[name]["seconds"] for name in levels] == pytest.approx([11.9, 3.0], abs=0.2)
+    again = SummaryBuilder(ENVIRONMENT)
+    again.load_state(builder.state())
+    assert again.build(None)["adaptation"]["levels"] == levels
 
 
 def play_frames(builder, indices):

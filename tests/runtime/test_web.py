@@ -14,7 +14,14 @@ from runtime import events
 from runtime.status import Status
 from runtime.web.server import PortBusy, WebServer
 from streams.images import decode_image
-from tests.fakes import make_frame, make_prediction, make_run_started, make_scores, make_shadow
+from tests.fakes import (
+    make_frame,
+    make_governor_changed,
+    make_prediction,
+    make_run_started,
+    make_scores,
+    make_shadow,
+)
 
 CHROMIUM = shutil.which("chromium")
 
@@ -94,6 +101,17 @@ def test_statusz_is_strict_json_with_everything_the_page_draws():
     assert found["series"]["frame"] == [4, 9, 14, 19, 24, 29]
     assert found["series"]["miou"] == [30.0] * 6
     assert found["moment"] == 29
+
+
+def test_statusz_says_how_much_is_learnt_why_and_what_it_costs():
+    status = running_status()
+    with serving(status) as server:
+        calm = json.loads(get(server, "/statusz?series=0")[2])["adaptation"]
+        status.observe(make_governor_changed(3, reason="memory"))
+        shed = json.loads(get(server, "/statusz?series=0")[2])["adaptation"]
+    assert (calm["governor_level"], calm["governor"], calm["cost_share"]) == (0, None, 0.0)
+    wanted = {"level": 3, "name": "depth", "reason": "memory", "detail": "because memory"}
+    assert shed["governor"] == wanted | {"step_ms": 40.0, "cost_share": 0.25}
 
 
 def test_statusz_without_labels_and_without_series():
