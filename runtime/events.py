@@ -91,7 +91,7 @@ class FrameCaptured:
 
 @dataclass(frozen=True, slots=True)
 class FrameGated:
-    """A predicted frame that is kept from detector and learner: black, flat, duplicate, torn or out of order."""
+    """A predicted frame that is kept from detector and learner, and why (GATE_REASONS in `metrics.py`)."""
 
     frame_index: int
     reason: str

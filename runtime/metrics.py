@@ -34,7 +34,10 @@ SLOW_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 OTHER = "other"
 DROP_REASONS = ("stale", "invalid", "shutdown", OTHER)
-GATE_REASONS = ("black", "flat", "duplicate", "torn", "out of order", OTHER)
+GATE_REASONS = (
+    *("black", "flat", "noise", "dead blocks", "duplicate", "frozen", "looped", "torn", "out of order"),
+    OTHER,
+)
 STEP_OUTCOMES = ("applied", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
 PUBLISHING_OUTCOMES = ("applied", "relaxed")
 SHIFT_KINDS = ("away", "change", "return", OTHER)

@@ -49,7 +49,8 @@ class Noting:
 
 def picture(index: int, *, brightness: float) -> Frame:
     rng = np.random.default_rng(1000 + index)
-    image_HWC = rng.normal(rng.uniform(110, 140), rng.uniform(20, 30), (32, 64, 3)) * brightness
+    light_W1 = np.linspace(-40, 40, 64)[:, None]  # noise alone would be refused as static
+    image_HWC = (light_W1 + rng.normal(rng.uniform(110, 140), rng.uniform(20, 30), (32, 64, 3))) * brightness
     label_HW = np.full((32, 64), 5, np.uint8)
     return Frame(index, 100.0 + index / 10, image_HWC.clip(0, 255).astype(np.uint8), label_HW=label_HW, domain="dark")
 
