@@ -23,9 +23,11 @@ from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from models.adapters import AdapterConfig, attach_adapters
+from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, replica, set_trainable, trainable_parameters
 from models.zoo import MODELS, build_model
 from replay.buffer import ReplayBuffer
+from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.methods import METHODS
@@ -36,6 +38,7 @@ from runtime.guard import Guard
 from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
 from runtime.serving import serve
+from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 from streams.stream import StreamOptions, open_stream
 from streams.synthetic.stream import clear_samples
@@ -152,8 +155,7 @@ class Bench:
         self._learner = Learner(
             student,
             build(source_samples(size_HW), device, torch.Generator().manual_seed(0)),
-            weights,
-            guard=Guard(weights.source.tensors),
+            self._candidate(student, weights),
             optimizer=torch.optim.AdamW(
                 trainable_parameters(student), lr=defaults.learning_rate, weight_decay=WEIGHT_DECAY
             ),
@@ -163,6 +165,13 @@ class Bench:
         stream = open_stream("rain_sequence", StreamOptions(size_HW=size_HW, start=RAINY_FRAME))
         self._frame = next(iter(stream))
         stream.close()
+
+    @staticmethod
+    def _candidate(student: SegmentationModel, weights: VersionedWeights) -> Candidate:
+        """Trusted from the start, so that every step ends in a publication."""
+        trust = Trust(enter=1.0)
+        guard = Guard(weights.source.tensors)
+        return Candidate(replica(student), weights, guard=guard, trust=trust, clock=time.perf_counter)
 
     def forward(self) -> None:
         """One served prediction, with the newest weights."""

@@ -11,7 +11,7 @@ from typing import Any
 from evaluation import page
 from evaluation.page import Cell
 from evaluation.run_folder import Row, RunFolder, lookup, number
-from evaluation.timeline import PUBLISHING_OUTCOMES, Timeline, percentiles
+from evaluation.timeline import EFFECTIVE_OUTCOMES, Timeline, percentiles
 
 DEAD_BELOW = 5.0  # IoU in points under which a class counts as lost, if the frozen model still had twice as much
 MAX_SHIFT_ROWS = 40
@@ -220,8 +220,8 @@ def _steps(run: RunFolder, timeline: Timeline) -> tuple[int, int, int]:
     adaptation = lookup(run.summary, "adaptation")
     if adaptation is not None:
         return adaptation.get("steps_applied", 0), adaptation.get("steps_refused", 0), adaptation.get("rollbacks", 0)
-    refused = sum(count for outcome, count in timeline.outcomes.items() if outcome not in PUBLISHING_OUTCOMES)
-    return timeline.outcomes["applied"], refused, len(run.rows("rollback"))
+    refused = sum(count for outcome, count in timeline.outcomes.items() if outcome not in EFFECTIVE_OUTCOMES)
+    return timeline.outcomes["applied"] + timeline.outcomes["shadowed"], refused, len(run.rows("rollback"))
 
 
 def _ms(value: object) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from evaluation.run_folder import Row, RunFolder, number
 
-PUBLISHING_OUTCOMES = ("applied", "relaxed")
+EFFECTIVE_OUTCOMES = ("applied", "shadowed", "relaxed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _troubles(run: RunFolder) -> Iterator[Mark]:
     for row in run.rows("rollback"):
         yield Mark(_frame(row), "rollback", number(row.get("version")), str(row.get("reason", "")))
     for row in run.rows("adaptation_step"):
-        if row.get("outcome") not in PUBLISHING_OUTCOMES:
+        if row.get("outcome") not in EFFECTIVE_OUTCOMES:
             yield Mark(_frame(row), str(row.get("outcome")), number(row.get("version")), str(row.get("detail", "")))
 
 

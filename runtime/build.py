@@ -25,11 +25,21 @@ from models.tensorfile import CheckpointInvalid
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable, trainable_parameters
 from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
+from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.schedule import LearningSchedule
-from runtime.config import ConfigError, ModelConfig, RunConfig, RuntimeConfig, nearest, parse_size, parse_threads
+from runtime.config import (
+    AdaptationConfig,
+    ConfigError,
+    ModelConfig,
+    RunConfig,
+    RuntimeConfig,
+    nearest,
+    parse_size,
+    parse_threads,
+)
 from runtime.events import Event, Fault
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
@@ -38,6 +48,8 @@ from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.memory import memory_share
 from runtime.predictor import Predictor, Shadow
+from runtime.probe import SAMPLES as PROBE_SAMPLES
+from runtime.probe import Probe
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.serving import serve
 from runtime.shift.appearance import appearance
@@ -45,6 +57,7 @@ from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
 from runtime.slack import SlackGate
 from runtime.source import SourceChoice, fill_replay
+from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame
@@ -241,10 +254,29 @@ def _learner(
     return Learner(
         model,
         method.build(replay, device, generator),
-        weights,
-        guard=Guard(weights.source.tensors),
+        _candidate(config.adaptation, model, weights, replay, clock=clock),
         optimizer=torch.optim.AdamW(trained, lr=config.adaptation.learning_rate, weight_decay=WEIGHT_DECAY),
         ema_decay=config.adaptation.ema_decay,
+        clock=clock,
+    )
+
+
+def _candidate(
+    config: AdaptationConfig,
+    model: SegmentationModel,
+    weights: VersionedWeights,
+    replay: ReplayBuffer,
+    *,
+    clock: Callable[[], float],
+) -> Candidate:
+    twin = replica(model)  # holds the source weights still
+    images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
+    probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=model.num_classes)
+    return Candidate(
+        twin,
+        weights,
+        guard=Guard(weights.source.tensors, probe=probe),
+        trust=Trust(enter=config.serve_below),
         clock=clock,
     )
 

@@ -100,8 +100,8 @@ class FrameGated:
 
 @dataclass(frozen=True, slots=True)
 class AdaptationStep:
-    """One attempt to learn. `outcome`: applied, nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled
-    back to the source).
+    """One attempt to learn. `outcome`: applied, shadowed (learnt, while the frozen model serves), nonfinite,
+    refused_guard, error, oom (out of memory), relaxed (pulled back to the source).
 
     `version` is the one it published, or the one that goes on serving when it was not applied. `loss` is nan where none
     was computed.
@@ -124,6 +124,21 @@ class Rollback:
     frame_index: int
     version: int
     reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrustChanged:
+    """What serves changed: the adapted model, or the frozen one because there is nothing to win (`is_adapted` False).
+
+    `agreement` in [0, 1] is the share of pixels on which the two agreed, nan where the stream's return to the source
+    decided. `version` serves from now on.
+    """
+
+    frame_index: int
+    is_adapted: bool
+    agreement: float
+    version: int
     at_s: float
 
 
@@ -178,22 +193,10 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something failed and the run goes on. `component` is capture, inference, learner, record or web."""
+    """Something failed and the run goes on. `component` is capture, learner, record or web."""
 
     component: str
     detail: str
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerChanged:
-    """A worker of the live driver: stale (a stream that gives nothing), hung, ok (neither any more), restarted, off.
-
-    `component` is capture, inference or learner. What is wrong is said by the `Fault` before it.
-    """
-
-    component: str
-    state: str
     at_s: float
 
 
@@ -220,12 +223,12 @@ Event = (
     | FrameGated
     | AdaptationStep
     | Rollback
+    | TrustChanged
     | ShiftScore
     | ShiftEvent
     | GovernorChanged
     | CheckpointSaved
     | Fault
-    | WorkerChanged
     | RunFinished
 )
 

@@ -1,38 +1,67 @@
-"""The guard: whether freshly learnt weights may be published.
+"""The guard: whether freshly learnt weights may serve.
 
-A candidate must be finite and must not have drifted away from the source weights. It looks at tensors only; what
-happens to a refused candidate is the learner's business.
+A candidate must be finite, near the source weights, and answer source samples much as the frozen model does. It judges
+only; what happens to a refused candidate is the learner's business. Whether an accepted one is worth serving is another
+question, see `runtime/trust.py`.
 """
 
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from runtime.probe import Probe, ProbeReading
+
+MAX_DRIFT = 0.5  # ||w - w0|| / ||w0||; a storm moves weights by about 0.1
+LEAST_AGREEMENT = 0.8  # with the frozen model over the probe; the lowest seen in healthy learning is 0.92
+LEAST_NEWEST_AGREEMENT = 0.5  # on the sample just seen: a collapse need not wait for all of them
+LEAST_MIOU_SHARE = 0.6  # of the frozen model's mIoU on the probe; the lowest seen is 0.8
 
 
 class Guard:
-    """Checks candidates against the source weights; `max_drift` bounds ||w - w0|| / ||w0|| over all tensors."""
+    """Checks candidates against the source weights and the probe."""
 
-    def __init__(self, source: Mapping[str, Tensor], *, max_drift: float = 0.5) -> None:
+    def __init__(
+        self, source: Mapping[str, Tensor], *, probe: Probe | None = None, max_drift: float = MAX_DRIFT
+    ) -> None:
         if max_drift <= 0:
-            raise ValueError(f"guard.max_drift must be above 0, got {max_drift}; 0.5 is the default")
+            raise ValueError(f"guard.max_drift must be above 0, got {max_drift}; {MAX_DRIFT} is the default")
         self._source = source
         self._source_norm = _norm(list(source.values()))
+        self._probe = probe
         self._max_drift = max_drift
 
-    def refusal(self, candidate: Mapping[str, Tensor]) -> str:
-        """Why the candidate must not serve; empty when it may."""
+    def refusal(self, candidate: Mapping[str, Tensor], model: nn.Module) -> str:
+        """Why the candidate, and `model` that computes with it, must not serve; empty when it may."""
         drift = self.drift(candidate)
         if not torch.isfinite(torch.tensor(drift)):
             return "non-finite weights"
         if drift > self._max_drift:
             return f"weights drifted by {drift:.2f} of their norm, limit {self._max_drift}"
-        return ""
+        return "" if self._probe is None else _fault(self._probe.read(model))
 
     def drift(self, candidate: Mapping[str, Tensor]) -> float:
         """||w - w0|| / ||w0||; nan or inf when any weight is."""
         offsets = [candidate[name] - tensor for name, tensor in self._source.items()]
         return _norm(offsets) / max(self._source_norm, 1e-12)
+
+    def reset(self) -> None:
+        """The next candidate starts from the source again."""
+        if self._probe is not None:
+            self._probe.reset()
+
+
+def _fault(reading: ProbeReading) -> str:
+    """What is wrong with a candidate that answers source samples like this."""
+    if reading.newest_agreement < LEAST_NEWEST_AGREEMENT:
+        return f"agrees with frozen on {reading.newest_agreement:.0%} of one source sample"
+    if reading.agreement < LEAST_AGREEMENT:
+        return f"agrees with frozen on {reading.agreement:.0%} of source samples"
+    if reading.lost_class is not None:
+        return f"class {reading.lost_class} is gone from its answers to source samples"
+    if reading.miou < LEAST_MIOU_SHARE * reading.miou_frozen:
+        return f"{100 * reading.miou:.1f} mIoU on source samples, frozen {100 * reading.miou_frozen:.1f}"
+    return ""
 
 
 def _norm(tensors: list[Tensor]) -> float:

@@ -38,8 +38,8 @@ GATE_REASONS = (
     *("black", "flat", "noise", "dead blocks", "duplicate", "frozen", "looped", "torn", "out of order"),
     OTHER,
 )
-STEP_OUTCOMES = ("applied", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
-PUBLISHING_OUTCOMES = ("applied", "relaxed")
+STEP_OUTCOMES = ("applied", "shadowed", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
+PUBLISHING_OUTCOMES = ("applied",)
 SHIFT_KINDS = ("away", "change", "return", OTHER)
 SHED_REASONS = ("late", "age", "memory", "oom")
 COMPONENTS = ("capture", "learner", "record", "web", OTHER)
@@ -104,6 +104,10 @@ class Metrics:
                 self._observe_step(event)
             case events.Rollback(version=version):
                 self._rollbacks.inc()
+                self._show_version(version)
+            case events.TrustChanged(is_adapted=is_adapted, version=version):
+                self._serving_adapted.set(is_adapted)
+                self._trust_moves["adapted" if is_adapted else "frozen"].inc()
                 self._show_version(version)
             case events.GovernorChanged(level=level, reason=reason):
                 direction = "shed" if level > self._level else "resume"
@@ -178,8 +182,10 @@ class Metrics:
         self._learning_rate = make.gauge("adapt_learning_rate", "Learning rate of the last step.")
         self._model_version = make.gauge("model_version", "Newest published version.")
         self._published_at = make.gauge("model_published_timestamp_seconds", "When that version was published.")
-        self._publications = make.counter("weight_publications", "Versions published by learning.")
+        self._publications = make.counter("weight_publications", "Versions published.")
         self._rollbacks = make.counter("rollbacks", "Times learning was undone.")
+        self._serving_adapted = make.gauge("serving_adapted", "1 while learnt weights serve, 0 while the source's do.")
+        self._trust_moves = make.counters("trust_changes", "Changes of what serves.", "to", ("adapted", "frozen"))
         self._replay_bytes = make.gauge("replay_bytes", "Size of the replay buffer.")
         self._device_memory = _Maker(make.registry, {"kind": "allocated"}).gauge("device_memory_bytes", "Memory.")
         self._governor_level = make.gauge("governor_level", "0 is full adaptation; higher sheds more of it.")

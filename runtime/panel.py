@@ -203,6 +203,10 @@ def _notice(event: Event) -> str | None:
     match event:
         case events.ShiftEvent():
             return f"shift: {event.kind} at frame {event.frame_index} (score {event.score:.2f})"
+        case events.TrustChanged(is_adapted=True):
+            return f"adapted model serves from frame {event.frame_index} ({event.agreement:.0%} as frozen)"
+        case events.TrustChanged():
+            return f"frozen model serves from frame {event.frame_index}: nothing to win by what was learnt"
         case events.Rollback():
             return f"rollback to version {event.version} at frame {event.frame_index}: {event.reason}"
         case events.Fault():

@@ -80,7 +80,7 @@ class Snapshot:
 
     @property
     def steps_applied(self) -> int:
-        return self.steps.get("applied", 0)
+        return self.steps.get("applied", 0) + self.steps.get("shadowed", 0)
 
     @property
     def governor_level(self) -> int:
@@ -210,7 +210,7 @@ class Status:
                 latency_p50_ms=p50_ms,
                 latency_p99_ms=p99_ms,
                 version=event.version,
-                num_steps=self._steps["applied"],
+                num_steps=self._steps["applied"] + self._steps["shadowed"],
                 confidence=event.confidence,
                 agreement=self._agreement,
             )

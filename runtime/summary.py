@@ -21,7 +21,7 @@ from runtime.sketch import QuantileSketch
 from runtime.state import State
 
 SCHEMA = 1
-EFFECTIVE_OUTCOMES = ("applied", "relaxed")
+EFFECTIVE_OUTCOMES = ("applied", "shadowed", "relaxed")
 MAX_SHIFTS = 1000  # the first ones are listed; all are counted
 
 
@@ -221,7 +221,7 @@ class SummaryBuilder:
         step_ms = percentiles(self._steps_ms)
         del step_ms["max"]
         return {
-            "steps_applied": self._outcomes["applied"],
+            "steps_applied": self._outcomes["applied"] + self._outcomes["shadowed"],
             "steps_refused": sum(n for outcome, n in self._outcomes.items() if outcome not in EFFECTIVE_OUTCOMES),
             "steps_by_outcome": dict(self._outcomes),
             "frames_gated": dict(self._gated),

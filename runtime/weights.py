@@ -40,6 +40,7 @@ class VersionedWeights:
         self._is_retired = False
         self._latest = Version(number=0, tensors=self._copied(source), parent=None, frame_index=-1)
         self._source = self._latest
+        self._num_published = 0
 
     @property
     def source(self) -> Version:
@@ -62,8 +63,17 @@ class VersionedWeights:
         with self._turn:
             if self._is_retired:
                 raise WriterRetired(f"weights.publish: the writer was retired at version {self._latest.number}")
-            newest = self._latest
-            self._latest = Version(newest.number + 1, copies, parent=newest.number, frame_index=frame_index)
+            parent = self._latest.number
+            self._num_published += 1
+            self._latest = Version(self._num_published, copies, parent=parent, frame_index=frame_index)
+            return self._latest
+
+    def fall_back(self) -> Version:
+        """Let version 0 serve again; the next one published takes up the count. WriterRetired as in `publish`."""
+        with self._turn:
+            if self._is_retired:
+                raise WriterRetired(f"weights.fall_back: the writer was retired at version {self._latest.number}")
+            self._latest = self._source
             return self._latest
 
     def retire_writer(self) -> Version:

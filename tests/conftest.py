@@ -1,4 +1,4 @@
-"""A tiny world to run the whole thing in: a random network, labelled pictures of 32x64, all on disk in a moment."""
+"""A tiny world to run the whole thing in: a barely trained network, pictures of 32x64 with labels, all on disk."""
 
 # H height, W width, C channels
 
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from torch import nn
 
 from models.checkpoint import Manifest, Source, save_checkpoint
+from models.preprocess import normalise
 from models.zoo import build_model
 from runtime.config import RuntimeConfig
 from streams.datasets.labels import CITYSCAPES
@@ -23,12 +25,13 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 SIZE_HW = (32, 64)
+TRAINING_STEPS = 30  # two seconds
 SPLITS = {"train": (20, 1.0), "test_day": (6, 1.0), "test_dusk": (12, 0.25)}  # frames, brightness
 
 
 @dataclass(frozen=True, slots=True)
 class TinyWorld:
-    """A checkpoint trained on nothing, and a CamVid folder: splits train and test_day look alike, test_dusk is dark.
+    """A checkpoint trained for a moment, and a CamVid folder: splits train and test_day look alike, test_dusk is dark.
 
     test_blind holds the pictures of test_dusk without labels.
     """
@@ -42,6 +45,7 @@ class TinyWorld:
         options: dict[str, dict[str, Any]] = {
             "stream": {"stream": "dataset:camvid:test_dusk", "data": self.data},
             "model": {"checkpoint": str(self.checkpoint)},
+            "adaptation": {"serve_below": 1.0},
             "replay": {"replay_mb": 1.0},
             "run": {"pace": "max", "quiet": True},
             "web": {"web": False},
@@ -54,7 +58,8 @@ class TinyWorld:
     def arguments(self, *more: object) -> list[str]:
         """The same run as a command line; `more` may give an option again, the last one counts."""
         words = ["--stream", "dataset:camvid:test_dusk", "--data", self.data, "--checkpoint", self.checkpoint]
-        return [str(word) for word in [*words, "--replay-mb", 1, "--pace", "max", "--no-web", *more]]
+        words += ["--replay-mb", 1, "--serve-below", 1, "--pace", "max", "--no-web"]
+        return [str(word) for word in [*words, *more]]
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +77,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
         (data / f"{split}.txt").write_text("\n".join(rows) + "\n")
     dusk = (data / "test_dusk.txt").read_text().splitlines()
     (data / "test_blind.txt").write_text("".join(f"{row.split()[0]}\n" for row in dusk))
-    return TinyWorld(write_random_checkpoint(folder / "tiny.safetensors"), data)
+    return TinyWorld(write_trained_checkpoint(folder / "tiny.safetensors"), data)
 
 
 def write_random_checkpoint(
@@ -86,6 +91,25 @@ def write_random_checkpoint(
         del state[without]
     manifest = Manifest("segformer_b0", len(classes), classes, Source("camvid", "train", SIZE_HW))
     save_checkpoint(path, state, manifest, storage=torch.float16)
+    return path
+
+
+def write_trained_checkpoint(path: Path) -> Path:
+    """The random one after a few steps on pictures like those of `train`: it tells their two fields apart."""
+    rng = np.random.default_rng(99)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model("segformer_b0", num_classes=len(CITYSCAPES.names)).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        for _ in range(TRAINING_STEPS):
+            pairs = [_picture(rng, 1.0) for _ in range(4)]
+            logits_BKHW = model(normalise(torch.from_numpy(np.stack([image_HWC for image_HWC, _ in pairs]))))
+            labels_BHW = torch.from_numpy(np.stack([label_HW[::4, ::4] for _, label_HW in pairs])).long()
+            optimizer.zero_grad()
+            torch.autograd.backward(nn.functional.cross_entropy(logits_BKHW, labels_BHW))
+            optimizer.step()
+    manifest = Manifest("segformer_b0", len(CITYSCAPES.names), CITYSCAPES.names, Source("camvid", "train", SIZE_HW))
+    save_checkpoint(path, model.state_dict(), manifest, storage=torch.float16)
     return path
 
 

@@ -7,16 +7,22 @@ Called inline by the lockstep driver and from the learner thread by the live one
 prediction go on to the learner.
 """
 
+# H height, W width
+
 from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.schedule import Action, LearningSchedule, learning_rate_share
-from runtime.events import Event, FrameGated, Prediction
+from runtime.events import Event, FrameGated, Prediction, ShadowPrediction, ShiftEvent
 from runtime.gate import InputGate
 from runtime.governor import Governor
 from runtime.predictor import Shadow
 from runtime.shift.monitor import ShiftMonitor
+
+WEIGH_PERIOD = 2  # frames between comparisons of adapted and frozen, a forward pass each unless shadowed anyway
 
 
 class ShadowPlan:
@@ -26,12 +32,20 @@ class ShadowPlan:
         self._shadow = shadow
         self._share = share
         self._credit = 0.0
+        self._newest: ShadowPrediction | None = None
 
     def events(self, prediction: Prediction) -> Iterator[Event]:
         self._credit += self._share
         if self._credit >= 1.0 - 1e-9:
             self._credit -= 1.0
-            yield self._shadow.predict(prediction)
+            self._newest = self._shadow.predict(prediction)
+            yield self._newest
+
+    def frozen_labels(self, prediction: Prediction) -> np.ndarray:
+        """What the frozen model says of this frame, uint8 (H, W); computed unless it was the last one shadowed."""
+        if self._newest is None or self._newest.frame is not prediction.frame:
+            self._newest = self._shadow.predict(prediction)
+        return self._newest.labels_HW
 
 
 class AdaptationCycle:
@@ -72,20 +86,26 @@ class AdaptationCycle:
             self._score = score.score
             yield score
             if shift is not None:
-                self._schedule.notice(shift)
                 yield shift
+                yield from self._notice(shift)
         if self._learner is not None and newest_usable is not None:
+            yield from self._weigh(self._learner, newest_usable)
             yield from self._act(self._learner, newest_usable)
 
-    def recover(self, frame_index: int) -> Iterator[Event]:
-        """Ready to go on after `consider` raised: learning goes back to the newest version."""
-        if self._learner is not None:
-            yield self._learner.recover(frame_index)
+    def _notice(self, shift: ShiftEvent) -> Iterator[Event]:
+        self._schedule.notice(shift)
+        if shift.kind == "return" and self._learner is not None:
+            changed = self._learner.distrust(shift.frame_index)
+            if changed is not None:
+                yield changed
 
-    def give_up(self) -> None:
-        """Nothing is published from now on, not even by a step under way. Any thread."""
-        if self._learner is not None:
-            self._learner.retire()
+    def _weigh(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
+        """Is what was learnt worth serving? Asked while there is something learnt."""
+        if learner.is_at_source or prediction.frame.index % WEIGH_PERIOD:
+            return
+        changed = learner.weigh(prediction, self._shadow.frozen_labels(prediction))
+        if changed is not None:
+            yield changed
 
     def _act(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         frame = prediction.frame

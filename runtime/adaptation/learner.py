@@ -1,47 +1,48 @@
-"""The learner: turns target frames into published versions, and survives whatever goes wrong on the way.
+"""The learner: turns target frames into candidates for serving, and survives whatever goes wrong on the way.
 
-It owns the student, its optimizer and the averaged weights. A step is: loss of the method, AdamW, exponential
-average of the weights (Tarvainen and Valpola 2017, "Mean teachers", eq. 2), guard, publication of the average. The
-served model is that average. A failed or refused step rolls student and average back to the newest published
-version.
+It owns the student and its optimizer. A step is: loss of the method, AdamW, exponential average of the weights
+(Tarvainen and Valpola 2017, "Mean teachers", eq. 2), guard, and publication where it is trusted; the last three are the
+candidate's (`candidate.py`). The served model is that average. A failed or refused step rolls student and average back
+to the last good candidate.
 """
 
-from collections.abc import Callable
+# H height, W width
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, copy_adaptable, only_learning, outermost_parameters
+from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.method import Method, Target
 from runtime.effort import Depth
-from runtime.events import AdaptationStep, Rollback
-from runtime.guard import Guard
-from runtime.weights import VersionedWeights
+from runtime.events import AdaptationStep, Prediction, Rollback, TrustChanged
 
 RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
 RELAX_STEPS = 10  # 0.5^10 = 0.1 % of the offset is left; then the source weights are taken exactly
 MAX_GRADIENT_NORM = 1.0
+MAX_REFUSED = 5  # steps in a row that failed or were refused, until learning starts from the source again
 
 
 class Learner:
-    """One owner thread calls `learn` and `relax`; readers see only `weights`."""
+    """One owner thread calls it; what it learns reaches prediction through the candidate."""
 
     def __init__(
         self,
         student: SegmentationModel,
         method: Method,
-        weights: VersionedWeights,
+        candidate: Candidate,
         *,
-        guard: Guard,
         optimizer: torch.optim.Optimizer,
         ema_decay: float,
         clock: Callable[[], float],
     ) -> None:
         self._student = student
         self._method = method
-        self._weights = weights
-        self._guard = guard
+        self._candidate = candidate
         self._optimizer = optimizer
         self._learning_rate = float(optimizer.param_groups[0]["lr"])
         self._ema_decay = ema_decay
@@ -49,12 +50,12 @@ class Learner:
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._outermost = outermost_parameters(student)
         self._trained = adaptable_tensors(student)
-        self._average = {name: tensor.detach().clone() for name, tensor in weights.latest.tensors.items()}
         self._num_relaxed = RELAX_STEPS
+        self._num_refused = 0
 
     @property
     def is_at_source(self) -> bool:
-        """True while the served weights equal the source's."""
+        """True while student and candidate equal the source."""
         return self._num_relaxed >= RELAX_STEPS
 
     def learn(
@@ -74,26 +75,33 @@ class Learner:
             outcome, detail = ("oom" if is_out_of_memory(error) else "error"), f"{type(error).__name__}: {error}"
         # The exception is gone by here, and with it the frames that held the step's tensors: now memory comes back.
         rollback = None
-        if outcome == "applied":
-            self._num_relaxed = 0
-            self._weights.publish(self._average, frame_index=target.frame_index)
+        if outcome in ("applied", "shadowed"):
+            self._num_relaxed = self._num_refused = 0
         else:
             rollback = self._roll_back(target.frame_index, detail)
         return self._report(target.frame_index, outcome, loss_value, started_at_s, detail), rollback
 
     def relax(self, frame_index: int) -> AdaptationStep:
-        """Pull student and average towards the source weights; exactly there after RELAX_STEPS calls."""
+        """Pull student and candidate towards the source weights; exactly there after RELAX_STEPS calls."""
         started_at_s = self._clock()
         self._num_relaxed += 1
-        source = self._weights.source.tensors
-        share = 1.0 if self.is_at_source else RELAX_SHARE
-        with torch.no_grad():
-            for name, tensor in source.items():
-                self._average[name].lerp_(tensor, share)
-                self._trained[name].lerp_(tensor, share)
-        self._optimizer.state.clear()
-        self._weights.publish(self._average, frame_index=frame_index)
+        if self.is_at_source:
+            self._start_over()
+        else:
+            with torch.no_grad():
+                for name, tensor in self._candidate.source.items():
+                    self._trained[name].lerp_(tensor, RELAX_SHARE)
+            self._candidate.follow(self._trained, share=1.0)
+            self._optimizer.state.clear()
         return self._report(frame_index, "relaxed", float("nan"), started_at_s, "")
+
+    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
+        """Compare adapted and frozen (uint8 labels) on a frame just predicted; what serves now, if that changed."""
+        return self._candidate.weigh(prediction, frozen_HW)
+
+    def distrust(self, frame_index: int) -> TrustChanged | None:
+        """Let the frozen model serve; the change, if it is one."""
+        return self._candidate.distrust(frame_index)
 
     def _attempt(self, target: Target, depth: Depth) -> tuple[str, str, float]:
         """Loss and descent: outcome, detail, loss."""
@@ -101,17 +109,9 @@ class Learner:
         with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
             loss = self._method.loss(self._student, target)
             value = float(loss.detach())
-            return *self._descend(loss, value), value
+            return *self._descend(loss, value, target.frame_index), value
 
-    def recover(self, frame_index: int) -> Rollback:
-        """After an exception nobody foresaw: student, average and optimizer go back to the newest version."""
-        return self._roll_back(frame_index, "restarted after a failure")
-
-    def retire(self) -> None:
-        """Publish nothing any more. Any thread."""
-        self._weights.retire_writer()
-
-    def _descend(self, loss: Tensor, loss_value: float) -> tuple[str, str]:
+    def _descend(self, loss: Tensor, loss_value: float, frame_index: int) -> tuple[str, str]:
         """Backward, step, average, guard: the outcome and its detail."""
         if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):
             return "nonfinite", f"loss is {loss_value}"
@@ -120,21 +120,30 @@ class Learner:
         if norm != norm or norm == float("inf"):
             return "nonfinite", f"gradient norm is {norm}"
         self._optimizer.step()
-        with torch.no_grad():
-            for name, average in self._average.items():
-                average.lerp_(self._trained[name].detach(), 1 - self._ema_decay)
-        refusal = self._guard.refusal(self._average)
-        return ("refused_guard", refusal) if refusal else ("applied", "")
+        self._candidate.follow(self._trained, share=1 - self._ema_decay)
+        return self._candidate.submit(frame_index)
 
     def _roll_back(self, frame_index: int, reason: str) -> Rollback:
-        good = self._weights.latest
-        copy_adaptable(self._student, good.tensors)
-        with torch.no_grad():
-            for name, tensor in good.tensors.items():
-                self._average[name].copy_(tensor)
+        """To the last good candidate; to the source after MAX_REFUSED failures in a row, for then that is no good."""
+        self._num_refused += 1
+        if self._num_refused >= MAX_REFUSED:
+            self._start_over()
+        else:
+            self._candidate.restore()
+            self._take(self._candidate.good)
+        version = self._candidate.serving_version
+        return Rollback(frame_index=frame_index, version=version, reason=reason, at_s=self._clock())
+
+    def _start_over(self) -> None:
+        self._num_relaxed, self._num_refused = RELAX_STEPS, 0
+        self._candidate.start_over()
+        self._take(self._candidate.source)
+
+    def _take(self, tensors: Mapping[str, Tensor]) -> None:
+        """The student goes on from these values, without memory of how it got where it was."""
+        copy_adaptable(self._student, tensors)
         self._optimizer.zero_grad(set_to_none=True)
         self._optimizer.state.clear()
-        return Rollback(frame_index=frame_index, version=good.number, reason=reason, at_s=self._clock())
 
     def _report(self, frame_index: int, outcome: str, loss: float, started_at_s: float, detail: str) -> AdaptationStep:
         now_s = self._clock()
@@ -144,7 +153,7 @@ class Learner:
             loss=loss,
             learning_rate=float(self._optimizer.param_groups[0]["lr"]),
             duration_s=now_s - started_at_s,
-            version=self._weights.latest.number,
+            version=self._candidate.serving_version,
             at_s=now_s,
             detail=detail,
         )

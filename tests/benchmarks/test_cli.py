@@ -16,9 +16,9 @@ from tests.streams.recorded import damage, write_camvid
 
 COMMAND = "from benchmarks.cli import main; main()"
 RUN_OPTIONS = {
-    *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size"),
+    *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size", "--rounds"),
     *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--adapter-scale", "--device"),
-    *("--method", "--learning-rate", "--ema-decay", "--budget"),
+    *("--method", "--learning-rate", "--ema-decay", "--budget", "--serve-below"),
     *("--source", "--source-data", "--replay-mb"),
     *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
     *("--run-dir", "--quiet", "--no-quiet", "--checkpoint-every-s"),

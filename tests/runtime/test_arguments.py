@@ -77,7 +77,7 @@ def test_a_file_overlays_defaults_and_options_overlay_the_file(file) -> None:
 
 def test_a_bad_file_is_refused_naming_it(file) -> None:
     file.write_text("[run]\nsed = 1\n")
-    assert refusal("--config", str(file)) == f"--config {file}: unknown key run.sed; nearest: seed, shadow"
+    assert refusal("--config", str(file)) == f"--config {file}: unknown key run.sed; nearest: seed, shadow, threads"
 
 
 def test_verbs_without_files_do_not_offer_one() -> None:

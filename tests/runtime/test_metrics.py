@@ -54,6 +54,8 @@ GOLDEN = {
     "udaseg_prediction_entropy_nats": ("gauge", {"stream"}),
     "udaseg_queue_depth": ("gauge", {"queue"}),
     "udaseg_replay_bytes": ("gauge", set()),
+    "udaseg_serving_adapted": ("gauge", set()),
+    "udaseg_trust_changes": ("counter", {"to"}),
     "udaseg_rollbacks": ("counter", set()),
     "udaseg_run_info": ("gauge", {"stream", "method", "model", "device", "pace", "seed"}),
     "udaseg_source_agreement_ratio": ("gauge", {"stream"}),

@@ -5,10 +5,14 @@ import torch
 from torch import Tensor, nn
 
 from models.adapters import AdapterConfig, attach_adapters
-from models.trainable import set_trainable
+from models.trainable import replica, set_trainable
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
+from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.method import Target
+from runtime.guard import Guard
+from runtime.trust import Trust
+from runtime.weights import VersionedWeights
 
 SIZE_HW = (32, 64)
 NUM_CLASSES = 4
@@ -43,6 +47,15 @@ def make_target(*, confident_share: float = 0.5, image_HWC: np.ndarray | None = 
     if image_HWC is None:
         image_HWC = np.random.default_rng(1).integers(0, 60, (*SIZE_HW, 3), dtype=np.uint8)
     return Target(7, image_HWC, np.full(SIZE_HW, 2, np.uint8), confident_share)
+
+
+def candidate_of(
+    student: nn.Module, weights: VersionedWeights, *, is_trusted: bool = True, max_drift: float = 0.5
+) -> Candidate:
+    """Judged by drift alone, and served from the start unless told otherwise."""
+    trust = Trust(enter=1.0) if is_trusted else Trust()
+    guard = Guard(weights.source.tensors, max_drift=max_drift)
+    return Candidate(replica(student), weights, guard=guard, trust=trust, clock=lambda: 1.0)
 
 
 class Listening(nn.Module):

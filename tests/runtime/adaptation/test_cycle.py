@@ -33,6 +33,8 @@ class Noting:
         self.targets = []
         self.depths = []
         self.relaxed = []
+        self.weighed = []
+        self.distrusted = []
         self._rollback = rollback
 
     def learn(self, target, *, rate_share, depth):
@@ -41,6 +43,12 @@ class Noting:
         self.depths.append(depth)
         self.is_at_source = False
         return make_step(target.frame_index), self._rollback
+
+    def weigh(self, prediction, frozen_HW):
+        self.weighed.append((prediction.frame.index, frozen_HW))
+
+    def distrust(self, frame_index):
+        self.distrusted.append(frame_index)
 
     def relax(self, frame_index):
         self.relaxed.append(frame_index)
@@ -232,3 +240,25 @@ def test_shadows_are_spread_evenly(share) -> None:
     for length in (10, 20, 30):
         counts = [sum(shadowed[first : first + length]) for first in range(60 - length)]
         assert max(counts) - min(counts) <= 1
+
+
+def test_what_was_learnt_is_weighed_against_the_frozen_model_every_other_frame(cycle_of) -> None:
+    learner = Noting()
+    cycle = cycle_of(learner, share=0.0)
+    predictions = answers(range(12))
+    list(cycle.consider(predictions[:6]))  # away, and learnt from the newest
+    assert learner.weighed == [] and len(learner.targets) == 1
+    for prediction in predictions[6:]:
+        list(cycle.consider([prediction]))
+    assert [index for index, _ in learner.weighed] == [6, 8, 10]
+    assert all(np.array_equal(frozen_HW, make_shadow(predictions[0]).labels_HW) for _, frozen_HW in learner.weighed)
+
+
+def test_back_at_the_source_the_frozen_model_serves_at_once(cycle_of) -> None:
+    learner = Noting()
+    cycle = cycle_of(learner)
+    list(cycle.consider(answers(range(12))))
+    seen = list(cycle.consider(answers(range(12, 30), brightness=1.0)))
+    shifts = [event for event in seen if isinstance(event, events.ShiftEvent)]
+    assert learner.distrusted == [shift.frame_index for shift in shifts if shift.kind == "return"]
+    assert len(learner.distrusted) == 1

@@ -18,12 +18,11 @@ from models.trainable import (
     trainable_parameters,
 )
 from models.zoo import build_model
-from runtime.adaptation.learner import RELAX_STEPS, Learner
+from runtime.adaptation.learner import MAX_REFUSED, RELAX_STEPS, Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.styled import StyledReplay
-from runtime.guard import Guard
 from runtime.weights import VersionedWeights
-from tests.runtime.adaptation.samples import filled_replay, make_student, make_target
+from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
 
 TARGET = Target(3, np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8), 0.5)
 
@@ -76,13 +75,14 @@ def student() -> nn.Module:
     return model.eval()
 
 
-def learner_of(student: nn.Module, *losses: Callable[[nn.Module], Tensor]) -> tuple[Learner, VersionedWeights]:
+def learner_of(
+    student: nn.Module, *losses: Callable[[nn.Module], Tensor], is_trusted: bool = True
+) -> tuple[Learner, VersionedWeights]:
     weights = VersionedWeights(adaptable_tensors(student))
     learner = Learner(
         student,
         Scripted(*losses),
-        weights,
-        guard=Guard(weights.source.tensors),
+        candidate_of(student, weights, is_trusted=is_trusted),
         optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3, weight_decay=0.0),
         ema_decay=0.9,
         clock=lambda: 1.0,
@@ -129,8 +129,7 @@ def test_a_step_too_far_is_refused(student: nn.Module) -> None:
     learner = Learner(
         student,
         Scripted(good),
-        weights,
-        guard=Guard(weights.source.tensors, max_drift=1e-6),
+        candidate_of(student, weights, max_drift=1e-6),
         optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-2),
         ema_decay=0.0,
         clock=lambda: 0.0,
@@ -149,6 +148,23 @@ def test_relaxing_ends_at_the_source_weights_exactly(student: nn.Module) -> None
     assert all(torch.equal(weights.latest.tensors[name], t) for name, t in weights.source.tensors.items())
     learner.learn(TARGET)
     assert not learner.is_at_source
+
+
+def test_a_learner_that_is_not_trusted_learns_in_the_shadow(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good, good, is_trusted=False)
+    outcomes = [learner.learn(TARGET)[0].outcome for _ in range(2)]
+    assert outcomes == ["shadowed", "shadowed"] and weights.latest.number == 0
+    assert not learner.is_at_source
+
+
+def test_failing_again_and_again_starts_over_from_the_source(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good, *[nan] * MAX_REFUSED, good)
+    learner.learn(TARGET)
+    versions = [learner.learn(TARGET)[1].version for _ in range(MAX_REFUSED)]
+    assert versions == [1] * (MAX_REFUSED - 1) + [0] and learner.is_at_source
+    assert all(torch.equal(tensor, weights.source.tensors[n]) for n, tensor in adaptable_tensors(student).items())
+    step, _ = learner.learn(TARGET)
+    assert (step.outcome, step.version) == ("applied", 2)
 
 
 def test_only_the_adaptable_part_moves(student: nn.Module) -> None:
@@ -198,8 +214,7 @@ def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
     learner = Learner(
         model,
         StyledReplay(filled_replay(), device=torch.device("cpu"), generator=torch.Generator().manual_seed(0)),
-        weights,
-        guard=Guard(weights.source.tensors),
+        candidate_of(model, weights),
         optimizer=torch.optim.AdamW(trainable_parameters(model), lr=1e-4, weight_decay=0.1),
         ema_decay=0.5,
         clock=lambda: 0.0,

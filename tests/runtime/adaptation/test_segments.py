@@ -10,11 +10,10 @@ from models.trainable import adaptable_tensors, trainable_parameters
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.segments import Segments
-from runtime.guard import Guard
 from runtime.slack import SlackGate
 from runtime.weights import VersionedWeights
 from tests.fakes import ManualClock
-from tests.runtime.adaptation.samples import filled_replay, make_student, make_target
+from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
 from tests.runtime.test_slack import finished, started, until_somebody_waits
 
 
@@ -26,8 +25,7 @@ def make_learner(method: str = "styled") -> tuple[Learner, VersionedWeights]:
     learner = Learner(
         student,
         build(filled_replay(), torch.device("cpu"), torch.Generator().manual_seed(0)),
-        weights,
-        guard=Guard(weights.source.tensors),
+        candidate_of(student, weights),
         optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3),
         ema_decay=0.9,
         clock=ManualClock(),

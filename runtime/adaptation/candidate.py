@@ -1,0 +1,125 @@
+"""The candidate: what was learnt so far, before and while it serves.
+
+It holds the average of the student's weights, the last average the guard accepted, and a model that answers with the
+average. An accepted candidate is published at once while it is trusted, and is kept in the shadow, unpublished, while
+the frozen model answers as well; then version 0 serves.
+"""
+
+# H height, W width
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.segformer import SegmentationModel
+from models.trainable import load_adaptable
+from runtime.events import Prediction, TrustChanged
+from runtime.guard import Guard
+from runtime.serving import SwappedReplica
+from runtime.shares import agreement
+from runtime.trust import Trust
+from runtime.weights import VersionedWeights
+
+
+class Candidate:
+    """Owned by the learner's thread. `model` is a replica of its own."""
+
+    def __init__(
+        self,
+        model: SegmentationModel,
+        weights: VersionedWeights,
+        *,
+        guard: Guard,
+        trust: Trust,
+        clock: Callable[[], float],
+    ) -> None:
+        self._weights = weights
+        self._guard = guard
+        self._trust = trust
+        self._clock = clock
+        self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
+        self._good = {name: tensor.clone() for name, tensor in self._average.items()}
+        load_adaptable(model, self._average)  # the same memory: the model always answers with the average
+        self._model = model
+        self._replica = SwappedReplica(model, next(model.parameters()).device)
+
+    @property
+    def source(self) -> Mapping[str, Tensor]:
+        return self._weights.source.tensors
+
+    @property
+    def good(self) -> Mapping[str, Tensor]:
+        """The last average the guard accepted; the source weights at first."""
+        return self._good
+
+    @property
+    def serving_version(self) -> int:
+        return self._weights.latest.number
+
+    def follow(self, trained: Mapping[str, Tensor], *, share: float) -> None:
+        """Move the average a share of the way to the student's weights."""
+        with torch.no_grad():
+            for name, average in self._average.items():
+                average.lerp_(trained[name].detach(), share)
+
+    def submit(self, frame_index: int) -> tuple[str, str]:
+        """Have the average judged: applied (published), shadowed (good, not served) or refused_guard, and why."""
+        refusal = self._guard.refusal(self._average, self._model)
+        if refusal:
+            return "refused_guard", refusal
+        _copy(self._average, into=self._good)
+        if not self._trust.is_adapted:
+            return "shadowed", ""
+        self._weights.publish(self._average, frame_index=frame_index)
+        return "applied", ""
+
+    def restore(self) -> None:
+        """Back to the last good average."""
+        _copy(self._good, into=self._average)
+
+    def start_over(self) -> None:
+        """Back to the source weights, which serve."""
+        self._guard.reset()
+        _copy(self.source, into=self._average)
+        _copy(self._average, into=self._good)
+        self._trust.reset()
+        self._weights.fall_back()
+
+    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
+        """Compare adapted and frozen on a frame just predicted; the change of what serves, if that is the outcome.
+
+        Costs a forward pass while version 0 serves. A published candidate is a few steps older than the average.
+        """
+        is_served = prediction.version != 0
+        learnt_HW = prediction.labels_HW if is_served else self._replica.answer(prediction.frame.image_HWC).labels_HW
+        if not self._trust.update(agreement(learnt_HW, frozen_HW)):
+            return None
+        if self._trust.is_adapted:
+            self._weights.publish(self._good, frame_index=prediction.frame.index)
+        else:
+            self._weights.fall_back()
+        return self._changed(prediction.frame.index, self._trust.agreement)
+
+    def distrust(self, frame_index: int) -> TrustChanged | None:
+        """The frozen model serves from now on: the stream is back where it learnt."""
+        if not self._trust.reset():
+            return None
+        self._weights.fall_back()
+        return self._changed(frame_index, float("nan"))
+
+    def _changed(self, frame_index: int, share: float) -> TrustChanged:
+        return TrustChanged(
+            frame_index=frame_index,
+            is_adapted=self._trust.is_adapted,
+            agreement=share,
+            version=self.serving_version,
+            at_s=self._clock(),
+        )
+
+
+def _copy(tensors: Mapping[str, Tensor], *, into: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            into[name].copy_(tensor)
