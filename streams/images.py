@@ -62,6 +62,11 @@ def encode_png(image: np.ndarray) -> bytes:
     return _encode(image, ".png", [])
 
 
+def encode_bitmap(image_HWC: np.ndarray) -> bytes:
+    """uint8 RGB to BMP bytes: not compressed, so that reading costs as little as it can."""
+    return _encode(image_HWC, ".bmp", [])
+
+
 def encode_jpeg(image: np.ndarray, *, quality: int = 90) -> bytes:
     """image_HWC uint8 RGB to JPEG bytes; quality 0 to 100."""
     return _encode(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.cli import VERBS
 from benchmarks.compare import CompareConfig
+from benchmarks.concurrency import ConcurrencyConfig
 from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
 from benchmarks.soak import SoakConfig
@@ -41,6 +42,7 @@ CONFIGS = {
     "bench quality": QualityConfig,
     "bench poison": PoisonConfig,
     "bench soak": SoakConfig,
+    "bench concurrency": ConcurrencyConfig,
 }
 GENERAL_OPTIONS = {"--config", "--debug", "--help"}
 UNLISTED = {"__init__.py", "py.typed"}  # every package has them
