@@ -55,7 +55,7 @@ from runtime.serving import serve
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
-from runtime.slack import SlackGate
+from runtime.slack import OneAhead, SlackGate
 from runtime.source import SourceChoice, fill_replay
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
@@ -308,8 +308,14 @@ def _live_rules(run: RunConfig, stream: Stream, *, clock: Callable[[], float], l
         is_lossless=run.pace == "max" and not stream.is_live,
         max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
         lane=lane,
-        slack=SlackGate(clock=clock) if run.adapt == "gaps" else None,
+        slack=_slack(lane, clock) if run.adapt == "gaps" else None,
     )
+
+
+def _slack(lane: Lane, clock: Callable[[], float]) -> SlackGate:
+    """On a host a segment is over when its last call returns."""
+    is_host = lane.device.type == "cpu"
+    return SlackGate(clock=clock) if is_host else SlackGate(clock=clock, finish_segment=OneAhead(lane.record))
 
 
 def _threads(run: RunConfig) -> ThreadBudget:

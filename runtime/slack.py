@@ -6,7 +6,7 @@
 Predicting never waits for anything in here: it sets a flag, and takes a lock only afterwards and only to wake a learner
 that sleeps. Learning cannot starve: after `patience_s` of waiting it may compute for `grace_s`. On a CPU a boundary
 with inference idle costs a few hundred nanoseconds. On an accelerator work is queued, so a boundary also waits for the
-segment before it (`finish_segment`); then at most one segment is ever ahead of a frame.
+segment before it (`finish_segment`, see `OneAhead`); then at most one segment is ever ahead of a frame.
 """
 
 import threading
@@ -14,12 +14,37 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from runtime.lanes import Done, Recorded
+
 PATIENCE_S = 0.25
 GRACE_S = 0.05  # with the patience above learning gets at least a sixth of the time
 
 
 def nothing_to_finish() -> None:
     """On a host a segment is over when its last call returns."""
+
+
+class OneAhead:
+    """`finish_segment` of a device that is behind its thread: at most one segment of `stride` boundaries is queued.
+
+    `record` marks a place behind all that the calling thread has queued, as `Lane.record` does. To wait releases the
+    interpreter, and costs less than a frame's wait behind a whole backward pass.
+    """
+
+    def __init__(self, record: Callable[[], Recorded], *, stride: int = 8) -> None:
+        if stride < 1:
+            raise ValueError(f"slack: a segment has at least 1 boundary, got a stride of {stride}")
+        self._record = record
+        self._stride = stride
+        self._num_boundaries = 0
+        self._last: Recorded = Done()
+
+    def __call__(self) -> None:
+        self._num_boundaries += 1
+        if self._num_boundaries >= self._stride:
+            self._num_boundaries = 0
+            self._last.wait()
+            self._last = self._record()
 
 
 class SlackGate:

@@ -19,15 +19,11 @@ from torch.overrides import TorchFunctionMode
 
 
 class Segments(TorchFunctionMode):
-    """Calls `boundary` before every operation of the thread that entered; one operation in `stride` on accelerators."""
+    """Calls `boundary` before every operation of the thread that entered."""
 
-    def __init__(self, boundary: Callable[[], None], *, stride: int = 1) -> None:
+    def __init__(self, boundary: Callable[[], None]) -> None:
         super().__init__()
-        if stride < 1:
-            raise ValueError(f"segments.stride must be at least 1, got {stride}")
         self._boundary = boundary
-        self._stride = stride
-        self._num_operations = 0
 
     def __torch_function__(
         self,
@@ -38,14 +34,8 @@ class Segments(TorchFunctionMode):
     ) -> Any:
         if func is torch.autograd.backward:
             self._cut_backward(args[0])
-        self._count()
+        self._boundary()
         return func(*args, **(kwargs or {}))
-
-    def _count(self) -> None:
-        self._num_operations += 1
-        if self._num_operations >= self._stride:
-            self._num_operations = 0
-            self._boundary()
 
     def _cut_backward(self, outputs: Sequence[Tensor]) -> None:
         """A boundary before every node of the graph that ends in `outputs`."""
@@ -60,4 +50,4 @@ class Segments(TorchFunctionMode):
                     waiting.append(following)
 
     def _before_node(self, _: Sequence[Tensor | None]) -> None:
-        self._count()
+        self._boundary()

@@ -1,5 +1,6 @@
 """The slack gate: learning computes while inference waits, inference never waits, and nobody waits for ever."""
 
+import itertools
 import math
 import sys
 import threading
@@ -7,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from runtime.slack import SlackGate
+from runtime.lanes import Done
+from runtime.slack import OneAhead, SlackGate
 from tests.fakes import ManualClock
 
 FAR_TOO_LONG_S = 60.0  # says that a thread hangs; nothing here takes a hundredth of it
@@ -158,6 +160,35 @@ def test_every_boundary_finishes_the_segment_before_it() -> None:
     gate.close()
     gate.wait()
     assert finishes == [0, 0, 0]
+
+
+class Marked:
+    """A place in a queue, noted when it is made and when it is waited for."""
+
+    def __init__(self, number: int, log: list[str]) -> None:
+        self._number, self._log = number, log
+        log.append(f"mark {number}")
+
+    def is_done(self) -> bool:
+        return False
+
+    def wait(self) -> None:
+        self._log.append(f"wait {self._number}")
+
+
+@pytest.mark.parametrize(("stride", "boundaries"), [(1, 3), (4, 15)])
+def test_a_device_is_never_more_than_one_segment_behind(stride, boundaries) -> None:
+    log: list[str] = []
+    numbers = itertools.count()
+    gate = SlackGate(finish_segment=OneAhead(lambda: Marked(next(numbers), log), stride=stride))
+    for _ in range(boundaries):
+        gate.wait()
+    assert log == ["mark 0", "wait 0", "mark 1", "wait 1", "mark 2"]
+
+
+def test_a_segment_has_a_length() -> None:
+    with pytest.raises(ValueError, match="at least 1 boundary"):
+        OneAhead(Done, stride=0)
 
 
 @pytest.mark.parametrize("wrong", [{"patience_s": -1.0}, {"grace_s": -0.1}])

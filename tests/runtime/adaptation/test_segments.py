@@ -75,16 +75,6 @@ def test_other_threads_and_later_work_are_left_alone() -> None:
     assert num_boundaries == 0
 
 
-def test_a_stride_makes_longer_segments() -> None:
-    boundaries: list[int] = []
-    with Segments(lambda: boundaries.append(1), stride=4):
-        for _ in range(12):
-            torch.ones(3)
-    assert len(boundaries) == 3
-    with pytest.raises(ValueError, match="at least 1"):
-        Segments(lambda: None, stride=0)
-
-
 def test_a_step_stops_midway_while_inference_is_busy_and_ends_after_it() -> None:
     learner, weights = make_learner()
     gate = SlackGate(patience_s=math.inf)
