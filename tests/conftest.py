@@ -114,11 +114,12 @@ def write_trained_checkpoint(path: Path) -> Path:
 
 
 def _picture(rng: np.random.Generator, brightness: float) -> tuple[np.ndarray, np.ndarray]:
-    """Two fields of colour with grain, their border somewhere, and a label for each."""
+    """Two patchy fields of colour with grain, their border somewhere, and a label for each."""
     height, width = SIZE_HW
     border = int(rng.integers(8, 24))
     image_HWC = np.empty((height, width, 3))
     image_HWC[:border], image_HWC[border:] = rng.uniform(140, 220, 3), rng.uniform(60, 140, 3)
+    image_HWC += rng.normal(0, 20, (height // 8, width // 8, 1)).repeat(8, axis=0).repeat(8, axis=1)  # no two alike
     image_HWC += rng.normal(0, rng.uniform(6, 12), image_HWC.shape)
     label_HW = np.full(SIZE_HW, 3, np.uint8)
     label_HW[:border] = 0
