@@ -14,9 +14,10 @@ at dusk, a road video; the worst of some 4500 frames in brackets) and what the f
 - duplicate: the same bytes. Frozen: mean difference of the sparse plane below 0.4 grey levels [1.5, a car that stands];
   two frames of a living sensor with a noise of half a grey level differ by 0.56. So a car at a red light is learned
   from as long as its sensor lives, and where nothing at all differs there is nothing new to learn.
-- looped: every cell is within 1.5 of a frame before the last [8.9], and the last was four times as far from this one
-  [1.2 times]: the picture went away and came back, as with a decoder that repeats what it holds. Noise of a few grey
-  levels on it does not hide it. A wiper that passes while car and street stand still can look like that for a frame.
+- looped: every cell is within 1.5, and within a twentieth of the picture's deviation, of a frame before the last [8.9,
+  but 0 where a recording starts over], and the last was four times as far from this one, which rules out a car that
+  stands: the picture went away and came back, as with a decoder that repeats what it holds. Noise of a few grey levels
+  on it does not hide it. A wiper that passes while car and street stand still can look like that for a frame.
 - torn: three rows in ten, with something to see in them, have the bytes of the last frame [0].
 - dead blocks: a twentieth of the cells below the middle are of one exact value [0.01], and stand out by 40 levels from
   what is around them, which crushed shadows do not. Bars that a recording carries at opposite edges do not count.
@@ -43,6 +44,7 @@ NOISE_SHARE = 0.1
 FROZEN_DIFFERENCE = 0.4
 REMEMBERED_FRAMES = 10  # a recording of a dozen pictures may well be meant to be played over and over
 SAME_CELLS = 1.5
+SAME_SHARE = 0.05
 WENT_AWAY = 4.0
 SAME_ROWS_SHARE = 0.3
 DEAD_SHARE = 0.05
@@ -54,7 +56,6 @@ WHITE_LEVEL = 250  # glare and overexposed snow are of one value too
 class Reading:
     """What is kept of a frame: one column in four, the sparse plane (whole cells of it), and the cells' means."""
 
-    index: int
     columns_HWC: np.ndarray
     sparse_HW: np.ndarray
     means_MN: np.ndarray
@@ -64,28 +65,31 @@ class InputGate:
     """One owner asks once per frame, in order; remembers the last frame and the cell means of REMEMBERED_FRAMES."""
 
     def __init__(self) -> None:
-        self._last: Reading | None = None
+        self._index: int | None = None
+        self._last: Reading | None = None  # that showed something
         self._past: deque[np.ndarray] = deque(maxlen=REMEMBERED_FRAMES)  # of means_MN, the last frame's not among them
 
     def refusal(self, frame: Frame) -> str:
         """Why the frame must not be learned from, one of GATE_REASONS in `metrics.py`; empty if it may."""
-        last = self._last
-        if last is not None and frame.index <= last.index:
+        if self._index is not None and frame.index <= self._index:
             return "out of order"  # and not remembered: the frames after it belong to the ones before
+        self._index = frame.index
         seen = read(frame)
-        past_KMN = list(self._past)
-        self._remember(seen)
         reason = _unseeing(seen)
-        if reason or last is None or last.columns_HWC.shape != seen.columns_HWC.shape:
-            return reason
+        if reason:
+            return reason  # nor are these: a street that is seen again after a black frame has not come back in a loop
+        last, past_KMN = self._last, list(self._past)
+        self._remember(seen)
+        if last is None or last.columns_HWC.shape != seen.columns_HWC.shape:
+            return ""
         return _unmoving(seen, last) or _looped(seen, last, past_KMN)
 
     def state(self) -> State:
-        """The last frame's number and pictures, and the memory, as copies."""
+        """The last frame's number, the last pictures that showed something, and the memory, as copies."""
         if self._last is None:
-            return {"index": None}
+            return {"index": self._index}
         return {
-            "index": self._last.index,
+            "index": self._index,
             "columns": torch.from_numpy(self._last.columns_HWC.copy()),
             "sparse": torch.from_numpy(self._last.sparse_HW.copy()),
             "past": torch.from_numpy(np.stack([self._last.means_MN, *self._past])),
@@ -93,14 +97,14 @@ class InputGate:
 
     def load_state(self, state: State) -> None:
         """Goes on where `state` was taken; decides as that gate would have."""
+        index = state["index"]
+        self._index = index if isinstance(index, int) else None
         self._last = None
         self._past.clear()
-        index = state["index"]
-        if not isinstance(index, int):
-            return
-        columns_HWC, sparse_HW, past_KMN = (_array(state[name]) for name in ("columns", "sparse", "past"))
-        self._last = Reading(index, columns_HWC, sparse_HW, past_KMN[0])
-        self._past.extend(past_KMN[1:])
+        if "past" in state:
+            columns_HWC, sparse_HW, past_KMN = (_array(state[name]) for name in ("columns", "sparse", "past"))
+            self._last = Reading(columns_HWC, sparse_HW, past_KMN[0])
+            self._past.extend(past_KMN[1:])
 
     def _remember(self, seen: Reading) -> None:
         if self._last is not None and self._last.means_MN.shape != seen.means_MN.shape:
@@ -117,7 +121,7 @@ def read(frame: Frame) -> Reading:
     height, width = (side // CELL * CELL for side in sparse_HW.shape)
     sparse_HW = np.ascontiguousarray(sparse_HW[:height, :width])
     means_MN = _by_cell(np.add, sparse_HW.astype(np.float32)) / np.float32(CELL * CELL)
-    return Reading(frame.index, np.ascontiguousarray(frame.image_HWC[:, ::4]), sparse_HW, means_MN)
+    return Reading(np.ascontiguousarray(frame.image_HWC[:, ::4]), sparse_HW, means_MN)
 
 
 def _by_cell(combine: np.ufunc, plane_HW: np.ndarray) -> np.ndarray:
@@ -205,7 +209,8 @@ def _looped(seen: Reading, last: Reading, past_KMN: list[np.ndarray]) -> str:
         return ""
     nearest = float(np.abs(np.stack(past_KMN) - seen.means_MN).max(axis=(1, 2)).min())
     gone = float(np.abs(last.means_MN - seen.means_MN).max())
-    return "looped" if nearest < SAME_CELLS and gone > WENT_AWAY * max(nearest, 0.5) else ""
+    same = min(SAME_CELLS, SAME_SHARE * float(seen.means_MN.std()))
+    return "looped" if nearest < same and gone > WENT_AWAY * max(nearest, 0.5) else ""
 
 
 def _array(value: object) -> np.ndarray:

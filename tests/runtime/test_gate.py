@@ -127,6 +127,13 @@ def test_one_picture_between_live_ones_is_looped_from_its_second_time_on() -> No
     assert Counter(refusals(repeated)) == {"": 7, "looped": 5}
 
 
+def test_a_standing_street_seen_again_after_black_frames_is_no_loop() -> None:
+    rng = np.random.default_rng(0)
+    street = [noisy(picture(0, noise=0), 2, rng) for _ in range(4)]
+    black = np.zeros((*SIZE_HW, 3), np.uint8)
+    assert refusals([*street[:2], black, black, *street[2:]]) == ["", "", "black", "black", "", ""]
+
+
 def test_frames_of_another_size_begin_anew() -> None:
     gate = InputGate()
     sizes = [picture(0), picture(0)[:80], picture(1), picture(0)]
