@@ -12,7 +12,7 @@ from runtime.arguments import parse
 from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
 from runtime.config import ConfigError, RuntimeConfig, load_toml, nearest
-from runtime.process import tune_process
+from runtime.process import settle_process, tune_process
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     from evaluation.report import write_report
     from runtime.session import run_session
 
+    settle_process()
     run_session(config, make_scorer=OnlineScore, finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"))
     return EXIT_DONE
 

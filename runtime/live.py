@@ -18,6 +18,7 @@ import torch
 
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.segments import Segments
+from runtime.event_queue import EventQueue
 from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules
@@ -26,6 +27,8 @@ from streams.frame import Frame
 from streams.stream import Stream
 
 STOP_POLL_S = 0.1  # how often a wish to stop is looked for while nothing happens
+ROOM_FOR_ANSWERS = 256  # events waiting to be dispatched, from which inference waits: some forty answers with pictures
+MAX_WAITING_EVENTS = 4096  # from which capture waits as well
 INBOX_CAPACITY = 16  # predictions the learner may lag behind; older ones go unwatched
 
 
@@ -78,7 +81,7 @@ class Live:
         self._rules = rules
         self._slot: LatestSlot[Frame] = LatestSlot()
         self._inbox = Inbox()
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._events: EventQueue[Event | None] = EventQueue()
         self._failure: BaseException | None = None
 
     def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
@@ -97,6 +100,7 @@ class Live:
             self._dispatch_all(dispatch, stop, num_running=len(workers))
         finally:
             self._stream.close()
+            self._events.close()
             for worker in workers:
                 worker.join()
         if self._failure is not None:
@@ -107,7 +111,7 @@ class Live:
             if stop.is_set():
                 self._stream.close()
             try:
-                event = self._events.get(timeout=STOP_POLL_S)
+                event = self._events.get(timeout_s=STOP_POLL_S)
             except queue.Empty:
                 continue
             if event is None:
@@ -117,7 +121,7 @@ class Live:
 
     def queue_depths(self) -> Mapping[str, Callable[[], float]]:
         """Items waiting in each hand-over, readable from any thread."""
-        return {"frames": lambda: self._slot.depth, "predictions": self._inbox.depth, "events": self._events.qsize}
+        return {"frames": lambda: self._slot.depth, "predictions": self._inbox.depth, "events": self._events.depth}
 
     def _work(self, role: Callable[[], None]) -> None:
         try:
@@ -131,7 +135,7 @@ class Live:
     def _capture(self) -> None:
         try:
             for frame in self._stream:
-                self._events.put(FrameCaptured(index=frame.index, at_s=self._clock()))
+                self._events.put_below(FrameCaptured(frame.index, self._clock()), depth=MAX_WAITING_EVENTS)
                 lost = self._slot.put_when_empty(frame) if self._rules.is_lossless else self._slot.put(frame)
                 if lost is not None:
                     reason = "shutdown" if lost is frame else "stale"
@@ -161,7 +165,7 @@ class Live:
             while (frame := self._slot.take()) is not None:
                 with nullcontext() if slack is None else slack.busy():
                     prediction = self._predictor.predict(frame)
-                self._events.put(prediction)
+                self._events.put_below(prediction, depth=ROOM_FOR_ANSWERS)
                 yield prediction
         finally:
             self._slot.close()

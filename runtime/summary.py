@@ -22,7 +22,7 @@ from runtime.state import State
 
 SCHEMA = 1
 EFFECTIVE_OUTCOMES = ("applied", "shadowed", "relaxed")
-MAX_SHIFTS = 1000  # the first ones are listed; all are counted
+MAX_SHIFTS = 256  # the first ones are listed; all are counted
 
 
 def describe_environment(device_name: str) -> dict[str, Any]:

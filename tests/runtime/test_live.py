@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from runtime import events
-from runtime.live import INBOX_CAPACITY, Inbox, Live
+from runtime.live import INBOX_CAPACITY, ROOM_FOR_ANSWERS, Inbox, Live
 from runtime.rules import LiveRules, ThreadBudget
 from tests.fakes import make_frame, make_prediction
 
@@ -147,6 +147,30 @@ def test_frames_are_accounted_for_at_every_instant() -> None:
     seen = drive(ListedStream(300), is_lossless=False, dispatch=count)
     assert min(lowest) >= 0 and max(lowest) <= 3 and balance == 0  # one captured, one waiting, one being predicted
     assert len(indices(seen, events.FrameCaptured)) == 300
+
+
+def test_while_nobody_takes_answers_few_of_them_wait_and_every_frame_is_still_accounted_for() -> None:
+    far_ahead = threading.Event()
+    stream = ListedStream(1500, before=lambda index: index == 1200 and far_ahead.set())
+    seen = drive(stream, is_lossless=False, dispatch=lambda _: far_ahead.wait(30))
+    captured_late = next(
+        number for number, event in enumerate(seen) if isinstance(event, events.FrameCaptured) and event.index == 1199
+    )
+    assert len(indices(seen[:captured_late], events.Prediction)) <= ROOM_FOR_ANSWERS
+    assert len(indices(seen, events.FrameCaptured)) == 1500
+    assert len(indices(seen, events.Prediction)) + len(indices(seen, events.FrameDropped)) == 1500
+
+
+def test_an_observer_that_fails_while_much_is_waiting_leaves_no_thread() -> None:
+    far_ahead = threading.Event()
+    stream = ListedStream(None, before=lambda index: index == 1200 and far_ahead.set())
+
+    def hold_then_fail(_: events.Event) -> None:
+        far_ahead.wait(30)
+        fail(0)
+
+    with pytest.raises(RuntimeError, match="broke at 0"):
+        drive(stream, is_lossless=False, dispatch=hold_then_fail)
 
 
 def test_learning_that_fails_is_told_and_prediction_goes_on() -> None:
