@@ -22,9 +22,14 @@ def tune_process() -> None:
     to the kernel and faults it in again at the next use: 8 to 10 ms of a 30 ms forward (SegFormer-B0, 256x512, one
     core). CUDA maps streams onto few hardware queues, and two that share one wait for each other (pytorch#176582); it
     reads the number when it starts. Not measured here.
+
+    OpenMP's threads spin where they wait for each other. With more of them than free cores, as when inference and
+    learning have two threads each on two cores, they spin away the core the others need, and a forward takes several
+    times as long; so they sleep, unless the user set a policy. It is read when torch loads, which is later.
     """
     os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
