@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test faults check bench clean
+.PHONY: run test faults gpu check bench clean
 
 run: $(STAMP)
 	$(BIN)/udaseg-runtime --stream rain_sequence $(ARGS)
@@ -14,6 +14,12 @@ test: check
 
 faults: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m faults --timeout 580 $(ARGS)
+
+gpu: $(STAMP)
+	$(BIN)/python -m pytest -m cuda --timeout 580
+	$(BIN)/udaseg-runtime bench inference --device cuda
+	$(BIN)/udaseg-runtime bench adaptation --device cuda
+	$(BIN)/udaseg-runtime bench latency --device cuda
 
 check: $(STAMP)
 	$(BIN)/ruff check .

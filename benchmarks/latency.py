@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
-from benchmarks.conditions import Percentiles, describe, usable_cores
+from benchmarks.conditions import Percentiles, compute_device, describe, usable_cores
 from benchmarks.options import check_at_least
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
@@ -58,6 +59,8 @@ class LatencyConfig:
     """Source checkpoint, a file or a shipped name; the shipped segformer_b0 by default."""
     model: str = "segformer_b0"
     """Architecture."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where runs compute."""
     cores: int = 2
     """Cores a run may use."""
     out: Path = Path("runs/bench-latency")
@@ -106,7 +109,7 @@ class StreamLatency:
 def main(arguments: Sequence[str]) -> int:
     """Run the pairs, print and write the tables."""
     config = parse(LatencyConfig, arguments, prog="udaseg-runtime bench latency")
-    conditions = describe("cpu", threads=config.cores)
+    conditions = describe(compute_device(config.device).type, threads=config.cores)
     folder = config.out / datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     launch = Launch(threads=None, cores=tuple(usable_cores()[: config.cores]))
     streams = config.streams.split(",")
@@ -139,7 +142,7 @@ def pair_cells(config: LatencyConfig, stream: str) -> list[Cell]:
             f"{number}-{stream.replace('/', '_').replace(':', '_')}-{method}",
             RuntimeConfig(
                 stream=played,
-                model=ModelConfig(model=config.model, checkpoint=config.checkpoint),
+                model=ModelConfig(model=config.model, checkpoint=config.checkpoint, device=config.device),
                 adaptation=AdaptationConfig(method=method),
                 run=RunConfig(pace="live", seed=number, quiet=True),
                 web=WebConfig(port=0),

@@ -42,7 +42,7 @@ STEP_OUTCOMES = ("applied", "shadowed", "nonfinite", "refused_guard", "error", "
 PUBLISHING_OUTCOMES = ("applied",)
 SHIFT_KINDS = ("away", "change", "return", OTHER)
 SHED_REASONS = ("late", "age", "memory", "oom")
-COMPONENTS = ("capture", "learner", "record", "web", OTHER)
+COMPONENTS = ("capture", "inference", "learner", "record", "web", OTHER)
 
 SCORES_EVERY = 10  # predictions between two readings of the scores
 

@@ -161,8 +161,11 @@ class Learning:
     def publish(self, number: int) -> tuple[int, int]:
         if number % 5 == 0:  # the step is refused: what it wrote is thrown away, and the newest version taken back
             content = self._take_back(self._weights.latest)
-        elif number % 7 == 0:  # worse than frozen: fall back to the source
+        elif number % 7 == 0:  # worse than frozen: version 0 serves until the next one
             content = self._take_back(self._weights.source)
+            if number % 2:
+                self._weights.fall_back()
+                return 0, 0
         elif number % 11 == 0:  # a version of long ago is recalled
             content = self._take_back(self._kept)
         else:
@@ -229,7 +232,8 @@ def test_every_prediction_comes_from_exactly_one_version(make) -> None:
     weights = VersionedWeights(filled(0))
     verdict = predict_under_fire(400, make(weights), Learning(weights).publish)
     assert verdict.num_torn == 0
-    assert verdict.versions == sorted(verdict.versions) and verdict.versions[-1] >= 398  # one or more in every frame
+    learnt = [version for version in verdict.versions if version]
+    assert learnt == sorted(learnt) and learnt[-1] >= 300  # in every frame a turn of the writer, one in 14 to version 0
 
 
 @pytest.mark.faults
@@ -240,7 +244,8 @@ def test_so_do_a_hundred_thousand(make, num) -> None:
     weights = VersionedWeights(filled(0))
     verdict = predict_under_fire(num, make(weights), Learning(weights).publish, every=20)
     assert verdict.num_torn == 0
-    assert verdict.versions == sorted(verdict.versions) and len(set(verdict.versions)) >= num // 20
+    learnt = [version for version in verdict.versions if version]
+    assert learnt == sorted(learnt) and len(set(learnt)) >= num // 30 and 0 in verdict.versions
 
 
 @pytest.mark.parametrize("make", [swapped, copied])
@@ -366,5 +371,11 @@ class NotCopying(VersionedWeights):
 
 
 def test_publishing_without_a_copy_is_caught_every_time() -> None:
-    weights = NotCopying(filled(0))
-    assert predict_under_fire(100, swapped(weights), Learning(weights).publish, num_within=2).num_torn >= 99
+    weights, flat = NotCopying(filled(0)), content_of(0)
+
+    def publish(number: int) -> tuple[int, int]:
+        flat.copy_(content_of(number))
+        return weights.publish(laid_out(flat), frame_index=number).number, number
+
+    verdict = predict_under_fire(100, swapped(weights), publish, num_within=2)
+    assert verdict.num_torn == sum(version > 0 for version in verdict.versions) >= 99  # the source is nobody's to write
