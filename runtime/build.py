@@ -55,6 +55,7 @@ from runtime.serving import serve
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
+from runtime.shift.routing import Router
 from runtime.slack import OneAhead, SlackGate
 from runtime.source import SourceChoice, fill_replay
 from runtime.trust import Trust
@@ -129,9 +130,10 @@ def build(
         lanes.inference,
         on_fault=lambda detail: faults.put(Fault(component="inference", detail=detail, at_s=clock())),
     )
-    predictor = Predictor(served, weights, clock=clock)
+    source = _calibrate(replay)
+    predictor = Predictor(served, weights, clock=clock, router=Router(source))
     _warm_up(predictor, size_HW)
-    cycle = _cycle(config, model, weights, replay, stream.fps, clock=clock)
+    cycle = _cycle(config, model, weights, replay, source, stream.fps, clock=clock)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     return Parts(
         driver=_driver(config, stream, predictor, cycle, clock, lane=lanes.learning),
@@ -206,6 +208,7 @@ def _cycle(
     model: SegmentationModel,
     weights: VersionedWeights,
     replay: ReplayBuffer,
+    source: SourceAppearance,
     fps: float,
     *,
     clock: Callable[[], float],
@@ -214,7 +217,7 @@ def _cycle(
     share = config.run.shadow if config.run.shadow is not None else (1.0 if is_lockstep else LIVE_SHADOW_SHARE)
     device = next(model.parameters()).device
     return AdaptationCycle(
-        ShiftMonitor(_calibrate(replay)),
+        ShiftMonitor(source),
         schedule=LearningSchedule(budget=config.adaptation.budget),
         governor=Governor(
             period_s=1.0 / fps if config.run.pace == "live" else math.inf,

@@ -51,6 +51,7 @@ class Prediction:
     started_at_s: float
     finished_at_s: float
     confident_share: float = 0.0
+    appearance_F: np.ndarray | None = None
 
     @property
     def latency_s(self) -> float:

@@ -12,6 +12,8 @@ import torch
 from models.segformer import SegmentationModel
 from runtime.events import Prediction, ShadowPrediction
 from runtime.serving import Replica, SwappedReplica
+from runtime.shift.appearance import appearance
+from runtime.shift.routing import Router
 from runtime.weights import VersionedWeights
 from streams.frame import Frame
 
@@ -19,9 +21,17 @@ from streams.frame import Frame
 class Predictor:
     """One owner thread calls `predict`; the replica is its own."""
 
-    def __init__(self, replica: Replica, weights: VersionedWeights, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        weights: VersionedWeights,
+        *,
+        clock: Callable[[], float],
+        router: Router | None = None,
+    ) -> None:
         self._replica = replica
         self._weights = weights
+        self._router = router
         self._clock = clock
         self._version = weights.latest
         replica.apply(self._version)
@@ -29,10 +39,14 @@ class Predictor:
     def predict(self, frame: Frame) -> Prediction:
         """Labels at the frame's own size, with the version that made them."""
         started_at_s = self._clock()
-        newest = self._weights.latest
-        if newest is not self._version:
-            self._replica.apply(newest)
-            self._version = newest
+        wanted, appearance_F = self._weights.latest, None
+        if self._router is not None and wanted.appearance_F is not None:
+            appearance_F = appearance(frame.image_HWC)
+            if self._router.is_of_source(appearance_F, wanted.appearance_F):
+                wanted = self._weights.source
+        if wanted is not self._version:
+            self._replica.apply(wanted)
+            self._version = wanted
         answer = self._replica.answer(frame.image_HWC)
         return Prediction(
             frame=frame,
@@ -43,6 +57,7 @@ class Predictor:
             started_at_s=started_at_s,
             finished_at_s=self._clock(),
             confident_share=answer.confident_share,
+            appearance_F=appearance_F,
         )
 
 

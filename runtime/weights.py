@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,12 +20,16 @@ from runtime.lanes import HOST, Lane
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
-    """Published weights; `tensors` are owned by nobody and never written again."""
+    """Published weights; `tensors` are owned by nobody and never written again.
+
+    `appearance_F` is what the frames they were learnt for look like (`runtime.shift.appearance`), None where unknown.
+    """
 
     number: int
     tensors: Mapping[str, Tensor]
     parent: int | None
     frame_index: int
+    appearance_F: np.ndarray | None = None
 
 
 class WriterRetired(RuntimeError):
@@ -51,7 +56,9 @@ class VersionedWeights:
     def latest(self) -> Version:
         return self._latest
 
-    def publish(self, tensors: Mapping[str, Tensor], *, frame_index: int) -> Version:
+    def publish(
+        self, tensors: Mapping[str, Tensor], *, frame_index: int, appearance_F: np.ndarray | None = None
+    ) -> Version:
         """Copy `tensors` into the next version; returns it.
 
         Raises ValueError when the set of names changed, WriterRetired after `retire_writer`.
@@ -65,7 +72,7 @@ class VersionedWeights:
                 raise WriterRetired(f"weights.publish: the writer was retired at version {self._latest.number}")
             parent = self._latest.number
             self._num_published += 1
-            self._latest = Version(self._num_published, copies, parent=parent, frame_index=frame_index)
+            self._latest = Version(self._num_published, copies, parent, frame_index, appearance_F)
             return self._latest
 
     def fall_back(self) -> Version:

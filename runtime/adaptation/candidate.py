@@ -22,6 +22,8 @@ from runtime.shares import agreement
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 
+APPEARANCE_SHARE = 0.05  # of the way to what a step looked at; 0.25, as the monitor has it, forgets a night in 3 frames
+
 
 class Candidate:
     """Owned by the learner's thread. `model` is a replica of its own."""
@@ -40,6 +42,7 @@ class Candidate:
         self._trust = trust
         self._clock = clock
         self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
+        self._appearance_F: np.ndarray | None = None
         self._good = {name: tensor.clone() for name, tensor in self._average.items()}
         load_adaptable(model, self._average)  # the same memory: the model always answers with the average
         self._model = model
@@ -64,15 +67,16 @@ class Candidate:
             for name, average in self._average.items():
                 average.lerp_(trained[name].detach(), share)
 
-    def submit(self, frame_index: int) -> tuple[str, str]:
+    def submit(self, frame_index: int, appearance_F: np.ndarray | None = None) -> tuple[str, str]:
         """Have the average judged: applied (published), shadowed (good, not served) or refused_guard, and why."""
         refusal = self._guard.refusal(self._average, self._model)
         if refusal:
             return "refused_guard", refusal
         _copy(self._average, into=self._good)
+        self._note(appearance_F)
         if not self._trust.is_adapted:
             return "shadowed", ""
-        self._weights.publish(self._average, frame_index=frame_index)
+        self._weights.publish(self._average, frame_index=frame_index, appearance_F=self._appearance_F)
         return "applied", ""
 
     def restore(self) -> None:
@@ -82,6 +86,7 @@ class Candidate:
     def start_over(self) -> None:
         """Back to the source weights, which serve."""
         self._guard.reset()
+        self._appearance_F = None
         _copy(self.source, into=self._average)
         _copy(self._average, into=self._good)
         self._trust.reset()
@@ -97,7 +102,8 @@ class Candidate:
         if not self._trust.update(agreement(learnt_HW, frozen_HW)):
             return None
         if self._trust.is_adapted:
-            self._weights.publish(self._good, frame_index=prediction.frame.index)
+            index = prediction.frame.index
+            self._weights.publish(self._good, frame_index=index, appearance_F=self._appearance_F)
         else:
             self._weights.fall_back()
         return self._changed(prediction.frame.index, self._trust.agreement)
@@ -108,6 +114,13 @@ class Candidate:
             return None
         self._weights.fall_back()
         return self._changed(frame_index, float("nan"))
+
+    def _note(self, appearance_F: np.ndarray | None) -> None:
+        """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""
+        if self._appearance_F is None or appearance_F is None:
+            self._appearance_F = appearance_F
+        else:
+            self._appearance_F = self._appearance_F + APPEARANCE_SHARE * (appearance_F - self._appearance_F)
 
     def _changed(self, frame_index: int, share: float) -> TrustChanged:
         return TrustChanged(

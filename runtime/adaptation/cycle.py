@@ -82,7 +82,9 @@ class AdaptationCycle:
                 yield FrameGated(frame_index=prediction.frame.index, reason=refusal, at_s=self._clock())
                 continue
             newest_usable = prediction
-            score, shift = self._monitor.update(prediction.frame, at_s=self._clock())
+            score, shift = self._monitor.update(
+                prediction.frame, at_s=self._clock(), features_F=prediction.appearance_F
+            )
             self._score = score.score
             yield score
             if shift is not None:
@@ -121,6 +123,7 @@ class AdaptationCycle:
                     prediction.labels_HW,
                     prediction.confident_share,
                     crop_share=effort.crop_share,
+                    appearance_F=self._monitor.smoothed_F,
                 )
                 step, rollback = learner.learn(target, rate_share=learning_rate_share(self._score), depth=effort.depth)
             case Action.RELAX:

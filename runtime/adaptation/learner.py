@@ -109,9 +109,9 @@ class Learner:
         with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
             loss = self._method.loss(self._student, target)
             value = float(loss.detach())
-            return *self._descend(loss, value, target.frame_index), value
+            return *self._descend(loss, value, target), value
 
-    def _descend(self, loss: Tensor, loss_value: float, frame_index: int) -> tuple[str, str]:
+    def _descend(self, loss: Tensor, loss_value: float, target: Target) -> tuple[str, str]:
         """Backward, step, average, guard: the outcome and its detail."""
         if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):
             return "nonfinite", f"loss is {loss_value}"
@@ -121,7 +121,7 @@ class Learner:
             return "nonfinite", f"gradient norm is {norm}"
         self._optimizer.step()
         self._candidate.follow(self._trained, share=1 - self._ema_decay)
-        return self._candidate.submit(frame_index)
+        return self._candidate.submit(target.frame_index, target.appearance_F)
 
     def _roll_back(self, frame_index: int, reason: str) -> Rollback:
         """To the last good candidate; to the source after MAX_REFUSED failures in a row, for then that is no good."""

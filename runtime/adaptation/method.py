@@ -22,7 +22,8 @@ class Target:
 
     `confident_share` in [0, 1] is the share of pixels whose top-1 probability is at least 0.968. `crop_share` in (0, 1]
     asks for crops of that share of each side of what a method shows the student otherwise: less than 1 while time is
-    short. A method that crops nothing may ignore it; rate and depth are shed without its help.
+    short. A method that crops nothing may ignore it; rate and depth are shed without its help. `appearance_F` is what
+    the stream looks like of late (`runtime.shift.appearance`), where that is known.
     """
 
     frame_index: int
@@ -30,6 +31,7 @@ class Target:
     labels_HW: np.ndarray
     confident_share: float
     crop_share: float = 1.0
+    appearance_F: np.ndarray | None = None
 
 
 class Method(Protocol):

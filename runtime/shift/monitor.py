@@ -26,15 +26,25 @@ class ShiftMonitor:
         self._confirm_frames = confirm_frames
         self.reset()
 
+    @property
+    def smoothed_F(self) -> np.ndarray | None:
+        """What the stream looks like of late; None before the first frame."""
+        return self._smoothed_F
+
     def reset(self) -> None:
         self._smoothed_F: np.ndarray | None = None
         self._anchor_F: np.ndarray | None = None
         self._is_shifted = False
         self._num_contrary = 0
 
-    def update(self, frame: Frame, *, at_s: float) -> tuple[ShiftScore, ShiftEvent | None]:
-        """The score of this frame (1 is the threshold) and the shift it confirms, if any."""
-        features_F = appearance(frame.image_HWC)
+    def update(
+        self, frame: Frame, *, at_s: float, features_F: np.ndarray | None = None
+    ) -> tuple[ShiftScore, ShiftEvent | None]:
+        """The score of this frame (1 is the threshold) and the shift it confirms, if any.
+
+        `features_F` is the frame's appearance where it is known already.
+        """
+        features_F = appearance(frame.image_HWC) if features_F is None else features_F
         if self._smoothed_F is None:
             self._smoothed_F = features_F
         self._smoothed_F = self._smoothed_F + self._smoothing * (features_F - self._smoothed_F)

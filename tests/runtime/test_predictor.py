@@ -1,6 +1,5 @@
 """Every prediction comes from exactly one published version, and the shadow from the source's."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,9 @@ from models.preprocess import CONFIDENT, normalise, to_tensor
 from models.trainable import adaptable_tensors, load_adaptable, replica, set_trainable
 from runtime.predictor import Predictor, Shadow
 from runtime.serving import SwappedReplica
+from runtime.shift.appearance import NUM_FEATURES, appearance
+from runtime.shift.calibration import SourceAppearance
+from runtime.shift.routing import Router
 from runtime.weights import VersionedWeights
 from tests.fakes import ManualClock, make_frame
 
@@ -88,3 +90,18 @@ def test_predicting_writes_into_no_version(model) -> None:
     load_adaptable(model, version.tensors)
     assert all(torch.equal(weights.source.tensors[name], tensor) for name, tensor in before.items())
     assert all(torch.equal(weights.latest.tensors[name], tensor + 1) for name, tensor in before.items())
+
+
+def test_a_frame_that_looks_like_the_source_is_answered_by_the_source(model) -> None:
+    weights = VersionedWeights(adaptable_tensors(model))
+    like_source, like_rain = make_frame(1), make_frame(2)
+    source = SourceAppearance(appearance(like_source.image_HWC), np.eye(NUM_FEATURES), threshold=1.0)
+    predictor = Predictor(SwappedReplica(replica(model), CPU), weights, clock=ManualClock(), router=Router(source))
+    sure_of_7 = {name: torch.zeros_like(tensor) for name, tensor in weights.source.tensors.items()}
+    sure_of_7["head.classifier.bias"][7] = 50.0
+    assert predictor.predict(like_rain).version == 0  # there is nothing else yet
+    weights.publish(sure_of_7, frame_index=2, appearance_F=appearance(like_rain.image_HWC))
+    answers = [predictor.predict(frame) for frame in (like_rain, like_source, like_rain, like_source)]
+    assert [answer.version for answer in answers] == [1, 0, 1, 0]
+    assert [bool((answer.labels_HW == 7).all()) for answer in answers] == [True, False, True, False]
+    assert np.array_equal(answers[1].appearance_F, appearance(like_source.image_HWC))

@@ -48,4 +48,11 @@ def test_losses_write_into_nothing_they_are_given(name) -> None:
 
 
 def test_a_target_carries_no_truth() -> None:
-    assert set(Target.__slots__) == {"frame_index", "image_HWC", "labels_HW", "confident_share", "crop_share"}
+    assert set(Target.__slots__) == {
+        "frame_index",
+        "image_HWC",
+        "labels_HW",
+        "confident_share",
+        "crop_share",
+        "appearance_F",
+    }
