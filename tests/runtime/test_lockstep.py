@@ -137,7 +137,7 @@ def test_labels_never_reach_the_learner(lockstep, method) -> None:
     for kind in (events.Prediction, events.AdaptationStep, events.ShiftScore):
         assert [facts(event) for event in of(labelled, kind)] == [facts(event) for event in of(blind, kind)]
     assert {field.name for field in dataclasses.fields(Target)} == {
-        *("frame_index", "image_HWC", "labels_HW", "confident_share", "crop_share")
+        *("frame_index", "image_HWC", "labels_HW", "confident_share", "crop_share", "appearance_F")
     }
 
 
