@@ -4,13 +4,15 @@
 
 F is the time of one served prediction of the same model at the same size. A round is one prediction and one step, in
 turn; the ratio is taken within a round. The step is the learner's own: loss, gradient, optimiser, average, guard and
-publication. Weights are random, which changes what is learnt and not how long it takes.
+publication. Weights are random, which changes what is learnt and not how long it takes. The same rounds take a step at
+every level of effort the governor has, held against the full one.
 """
 
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -34,6 +36,7 @@ from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.build import WEIGHT_DECAY
 from runtime.config import AdaptationConfig, ModelConfig, parse_size
+from runtime.effort import FULL, LEVELS, Effort
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
@@ -46,6 +49,7 @@ from streams.synthetic.stream import clear_samples
 NUM_CLASSES = 19
 NUM_SAMPLES = 12  # source samples to replay: two streets
 RAINY_FRAME = 300  # of rain_sequence: 100 mm/h
+LEARNING_LEVELS = tuple(effort for effort in LEVELS if effort.frames_per_step)
 LEARNING = tuple(name for name, entry in METHODS.items() if entry.build is not None)
 
 
@@ -86,6 +90,19 @@ class AdaptationBenchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelCost:
+    """A level of effort; `over_full` is its step over the full one's, round by round."""
+
+    effort: Effort
+    over_full: Percentiles
+
+    @property
+    def per_frame(self) -> float:
+        """Time on steps for each frame that could be learned from, over that at full effort."""
+        return self.over_full.p50 / self.effort.frames_per_step
+
+
+@dataclass(frozen=True, slots=True)
 class StepCost:
     """One model, size and method: times in ms; `in_forwards` is step over forward, round by round."""
 
@@ -97,6 +114,7 @@ class StepCost:
     step_ms: Percentiles
     in_forwards: Percentiles
     outcomes: dict[str, int]
+    levels: tuple[LevelCost, ...]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,7 +125,8 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(config.threads)
     grid = product(config.models.split(","), config.sizes.split(","), config.methods.split(","))
     costs = [step_cost(config, *cell, device=device) for cell in grid]
-    result = Result("adaptation", conditions, options=options_of(config), tables=(cost_table(costs),), data=costs)
+    tables = (cost_table(costs), level_table(costs))
+    result = Result("adaptation", conditions, options=options_of(config), tables=tables, data=costs)
     publish(result, folder=config.out, save=config.save)
     return 0
 
@@ -116,9 +135,11 @@ def step_cost(config: AdaptationBenchConfig, model: str, size: str, method: str,
     """Predictions and steps in turn, on one rainy frame."""
     size_HW = parse_size(size)
     bench = Bench(model, size_HW, method=method, trainable=config.trainable, device=device)
+    steps = [partial(bench.step, effort) for effort in LEARNING_LEVELS]
     times_ms = measure_in_turn(
-        (bench.forward, bench.step), device=device, num_warmup=config.warmup, num_rounds=config.rounds
+        (bench.forward, *steps), device=device, num_warmup=config.warmup, num_rounds=config.rounds
     )
+    over_full = times_ms[:, 1:] / times_ms[:, 1:2]
     return StepCost(
         model=model,
         size=size,
@@ -128,6 +149,9 @@ def step_cost(config: AdaptationBenchConfig, model: str, size: str, method: str,
         step_ms=Percentiles.of(times_ms[:, 1]),
         in_forwards=Percentiles.of(times_ms[:, 1] / times_ms[:, 0]),
         outcomes=dict(bench.outcomes),
+        levels=tuple(
+            LevelCost(effort, Percentiles.of(over_full[:, number])) for number, effort in enumerate(LEARNING_LEVELS)
+        ),
     )
 
 
@@ -177,11 +201,17 @@ class Bench:
         """One served prediction, with the newest weights."""
         self._prediction = self._predictor.predict(self._frame)
 
-    def step(self) -> None:
+    def step(self, effort: Effort = FULL) -> None:
         """One learning step on the frame just predicted."""
         seen = self._prediction
-        target = Target(self._frame.index, self._frame.image_HWC, seen.labels_HW, seen.confident_share)
-        event, _ = self._learner.learn(target)
+        target = Target(
+            self._frame.index,
+            self._frame.image_HWC,
+            seen.labels_HW,
+            seen.confident_share,
+            crop_share=effort.crop_share,
+        )
+        event, _ = self._learner.learn(target, depth=effort.depth)
         self.outcomes[event.outcome] += 1
 
 
@@ -214,4 +244,24 @@ def cost_table(costs: Sequence[StepCost]) -> Table:
             for cost in costs
         ),
         note="F: one served prediction of the same model at the same size. Steps applied include warm-up.",
+    )
+
+
+def level_table(costs: Sequence[StepCost]) -> Table:
+    """What each level of effort costs of the full one."""
+    return Table(
+        title="Levels of effort: cost over the full one",
+        header=("model, size, method", "level", "one step p50", "p95", "per frame p50"),
+        rows=tuple(
+            (
+                f"{cost.model} {cost.size} {cost.method}",
+                level.effort.name,
+                decimal(level.over_full.p50, digits=2),
+                decimal(level.over_full.p95, digits=2),
+                decimal(level.per_frame, digits=2),
+            )
+            for cost in costs
+            for level in cost.levels
+        ),
+        note="Per frame: time on steps for each frame that could be learned from; a level learns from every so many.",
     )

@@ -37,6 +37,13 @@ def concurrency(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def overload(arguments: Sequence[str]) -> int:
+    """Age of frames when too many come."""
+    from benchmarks.overload import main
+
+    return main(arguments)
+
+
 def adaptation(arguments: Sequence[str]) -> int:
     """What a learning step costs, in forwards."""
     from benchmarks.adaptation import main
@@ -76,6 +83,7 @@ BENCHMARKS: dict[str, Entry] = {
     "quality": Entry("mIoU of methods against the frozen model by visit, over seeds, in lockstep", quality),
     "latency": Entry("capture to result of live runs, adapting against frozen, in alternating pairs", latency),
     "concurrency": Entry("latency and learning by thread budget and mode, at 80 % of frozen capacity", concurrency),
+    "overload": Entry("age of frames in live runs at three times the capacity, learning on; what gives way", overload),
     "adaptation": Entry("a learning step of each method, in ms and in forwards of the same size", adaptation),
     "poison": Entry("served against frozen on clear weather after noise, frozen pictures, wrong labels, NaN", poison),
     "inference": Entry("a forward of each model, against Hugging Face's SegFormer with the same weights", inference),

@@ -13,6 +13,7 @@ import torch
 from benchmarks.cli import VERBS
 from benchmarks.compare import CompareConfig
 from benchmarks.concurrency import ConcurrencyConfig
+from benchmarks.overload import OverloadConfig
 from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
 from benchmarks.soak import SoakConfig
@@ -43,6 +44,7 @@ CONFIGS = {
     "bench poison": PoisonConfig,
     "bench soak": SoakConfig,
     "bench concurrency": ConcurrencyConfig,
+    "bench overload": OverloadConfig,
 }
 GENERAL_OPTIONS = {"--config", "--debug", "--help"}
 UNLISTED = {"__init__.py", "py.typed"}  # every package has them
