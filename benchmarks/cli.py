@@ -12,13 +12,13 @@ from runtime.arguments import parse
 from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
 from runtime.config import ConfigError, RuntimeConfig, load_toml, nearest
-from runtime.process import settle_process, tune_process
+from runtime.process import leave, settle_process, tune_process
 
 
 def main() -> None:
     """Console entry point: exits with the code of the verb."""
     tune_process()
-    sys.exit(run_verb(sys.argv[1:], VERBS))
+    leave(run_verb(sys.argv[1:], VERBS))
 
 
 def run(arguments: Sequence[str]) -> int:

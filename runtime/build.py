@@ -81,6 +81,11 @@ class Driver(Protocol):
 
     def queue_depths(self) -> Mapping[str, Callable[[], float]]: ...
 
+    def silences(self) -> Mapping[str, Callable[[], float]]: ...
+
+    @property
+    def left_behind(self) -> frozenset[str]: ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:

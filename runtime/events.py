@@ -194,10 +194,22 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something failed and the run goes on. `component` is capture, learner, record or web."""
+    """Something failed and the run goes on. `component` is capture, inference, learner, record or web."""
 
     component: str
     detail: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerChanged:
+    """A worker of the live driver: stale (a stream that gives nothing), hung, ok (neither any more), restarted, off.
+
+    `component` is capture, inference or learner. What is wrong is said by the `Fault` before it.
+    """
+
+    component: str
+    state: str
     at_s: float
 
 
@@ -230,6 +242,7 @@ Event = (
     | GovernorChanged
     | CheckpointSaved
     | Fault
+    | WorkerChanged
     | RunFinished
 )
 

@@ -3,16 +3,19 @@
     capture --LatestSlot--> inference --Inbox--> learner        every event --> queue --> the caller's thread
 
 Inference never waits for learning: it takes the newest frame, swaps to the newest version and answers. The learner
-takes what was predicted meanwhile, watches all of it and learns from the newest. An exception in learning ends
-learning, is reported, and prediction goes on; an exception in inference ends the run. By the rule `inline` the
-inference thread learns as well, between two frames.
+takes what was predicted meanwhile, watches all of it and learns from the newest. No failure of learning ends a run; an
+exception in capture or inference does. By the rule `inline` the inference thread learns as well, between two frames.
+
+No thread can be made to return. One that does not come back (a hung step, a camera that gives nothing) is left behind
+when the run ends: it is a daemon, what it still says is not heard, and it can publish nothing.
 """
 
+import math
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 
@@ -20,46 +23,27 @@ from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.segments import Segments
 from runtime.event_queue import EventQueue
 from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
+from runtime.inbox import Inbox
+from runtime.intake import FrameCheck, Freshness, index_of
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules
 from runtime.slot import LatestSlot
+from runtime.supervision import Heartbeat, RestartingCycle, Supervisor
 from streams.frame import Frame
 from streams.stream import Stream
 
-STOP_POLL_S = 0.1  # how often a wish to stop is looked for while nothing happens
+POLL_S = 0.1  # how often stop and heartbeats are looked at while nothing happens
 ROOM_FOR_ANSWERS = 256  # events waiting to be dispatched, from which inference waits: some forty answers with pictures
 MAX_WAITING_EVENTS = 4096  # from which capture waits as well
-INBOX_CAPACITY = 16  # predictions the learner may lag behind; older ones go unwatched
+DRAIN_S = 2.0  # for the workers to finish, once the end was asked for or one of them failed
 
 
-class Inbox:
-    """Predictions waiting for the learner: bounded, oldest out, taken all at once."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ended:
+    """The last thing a worker says."""
 
-    def __init__(self, *, capacity: int = INBOX_CAPACITY) -> None:
-        self._changed = threading.Condition()
-        self._items: deque[Prediction] = deque(maxlen=capacity)
-        self._is_closed = False
-
-    def put(self, prediction: Prediction) -> None:
-        with self._changed:
-            self._items.append(prediction)
-            self._changed.notify()
-
-    def take_all(self) -> list[Prediction]:
-        """Everything waiting, at least one; empty only when closed and drained."""
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self._items) or self._is_closed)
-            items = list(self._items)
-            self._items.clear()
-            return items
-
-    def depth(self) -> int:
-        return len(self._items)
-
-    def close(self) -> None:
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
+    worker: str
+    failure: BaseException | None
 
 
 class Live:
@@ -77,71 +61,142 @@ class Live:
         self._stream = stream
         self._predictor = predictor
         self._cycle = cycle
+        self._learning = RestartingCycle(cycle, clock=clock)
         self._clock = clock
         self._rules = rules
         self._slot: LatestSlot[Frame] = LatestSlot()
         self._inbox = Inbox()
-        self._events: EventQueue[Event | None] = EventQueue()
+        self._events: EventQueue[Event | _Ended] = EventQueue()
+        self._roles: dict[str, Callable[[], None]] = {"capture": self._capture}
+        if rules.adapt == "inline":
+            self._roles["inference"] = self._infer_and_learn
+        else:
+            self._roles |= {"inference": self._infer, "learner": self._learn}
+        self._heartbeats = {name: Heartbeat(clock) for name in self._roles}
+        self._supervisor = Supervisor(self._heartbeats, period_s=1.0 / stream.fps, clock=clock)
+        self._ended: set[str] = set()
         self._failure: BaseException | None = None
+        self._is_learning_given_up = False
 
     def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
         """Events reach `dispatch` in the caller's thread; returns when the stream ended or `stop` was set.
 
-        Raises what capture, inference or `dispatch` raised, after every thread has ended.
+        Raises what capture, inference or `dispatch` raised. Ends at most DRAIN_S after `stop` or a failure; a worker
+        still busy then is named in a Fault and left behind.
         """
-        roles = {"capture": self._capture, "inference": self._infer, "learner": self._learn}
-        if self._rules.adapt == "inline":
-            roles["inference"] = self._infer_and_learn
-            del roles["learner"]
-        workers = [threading.Thread(target=self._work, args=(role,), name=name) for name, role in roles.items()]
-        for worker in workers:
+        workers = {
+            name: threading.Thread(target=self._work, args=(name,), name=name, daemon=True) for name in self._roles
+        }
+        for worker in workers.values():
             worker.start()
+        patience_s = DRAIN_S
         try:
-            self._dispatch_all(dispatch, stop, num_running=len(workers))
+            self._dispatch_all(dispatch, stop)
+            patience_s = 0.0  # whoever has not ended by now was waited for
         finally:
-            self._stream.close()
+            self._wind_up()
             self._events.close()
-            for worker in workers:
-                worker.join()
+            for name, worker in workers.items():
+                worker.join(None if name in self._ended else patience_s)
+            if any(worker.is_alive() for worker in workers.values()):
+                self._give_up_learning()
         if self._failure is not None:
             raise self._failure
-
-    def _dispatch_all(self, dispatch: Callable[[Event], None], stop: threading.Event, *, num_running: int) -> None:
-        while num_running:
-            if stop.is_set():
-                self._stream.close()
-            try:
-                event = self._events.get(timeout_s=STOP_POLL_S)
-            except queue.Empty:
-                continue
-            if event is None:
-                num_running -= 1
-            else:
-                dispatch(event)
 
     def queue_depths(self) -> Mapping[str, Callable[[], float]]:
         """Items waiting in each hand-over, readable from any thread."""
         return {"frames": lambda: self._slot.depth, "predictions": self._inbox.depth, "events": self._events.depth}
 
-    def _work(self, role: Callable[[], None]) -> None:
+    @property
+    def left_behind(self) -> frozenset[str]:
+        """Workers that had not ended as `run` returned: what they own may still change, and must not be read."""
+        return frozenset(self._roles) - self._ended
+
+    def silences(self) -> Mapping[str, Callable[[], float]]:
+        """Seconds since each worker gave a sign of life, 0 while it waits for others; readable from any thread."""
+        return {name: heartbeat.silence_s for name, heartbeat in self._heartbeats.items()}
+
+    def _dispatch_all(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
+        """Until every worker has ended or may no longer be waited for."""
+        leave_at_s = math.inf
+        while self._awaited() and self._clock() <= leave_at_s:
+            if leave_at_s == math.inf and (stop.is_set() or self._failure is not None):
+                leave_at_s = self._clock() + DRAIN_S
+                self._wind_up()
+            self._supervise(dispatch)
+            try:
+                event = self._events.get(timeout_s=POLL_S)
+            except queue.Empty:
+                continue
+            self._handle(event, dispatch)
+        for _ in range(self._events.depth()):
+            self._handle(self._events.get(timeout_s=0.0), dispatch)
+        for name in sorted(self._awaited()):
+            dispatch(Fault(name, f"still at work {DRAIN_S:.0f} s after the end was asked for", self._clock()))
+
+    def _awaited(self) -> set[str]:
+        """Workers the end of the run waits for."""
+        hung = {"learner"} if self._supervisor.is_learner_hung else set()
+        return self._roles.keys() - self._ended - hung
+
+    def _handle(self, event: Event | _Ended, dispatch: Callable[[Event], None]) -> None:
+        if not isinstance(event, _Ended):
+            if isinstance(event, Prediction):
+                self._supervisor.note(event)
+            dispatch(event)
+        elif event.worker in self._awaited():
+            self._ended.add(event.worker)
+            self._failure = self._failure or event.failure
+
+    def _supervise(self, dispatch: Callable[[Event], None]) -> None:
+        changes = list(self._supervisor.poll())
+        if self._supervisor.is_learner_hung and not self._is_learning_given_up:
+            self._give_up_learning()
+        for change in changes:
+            dispatch(change)
+
+    def _wind_up(self) -> None:
+        """No more frames, and nothing more to learn from; what waits for its answer still gets it."""
+        self._stream.close()
+        self._slot.close()
+        self._inbox.clear()
+
+    def _give_up_learning(self) -> None:
+        self._is_learning_given_up = True
+        self._cycle.give_up()
+
+    def _work(self, name: str) -> None:
+        failure = None
         try:
-            role()
-        except BaseException as failure:  # handed to the caller's thread, which raises it
-            self._failure = failure
+            self._roles[name]()
+        except BaseException as error:  # handed to the caller's thread, which raises it
+            failure = error
             self._stream.close()
         finally:
-            self._events.put(None)
+            self._heartbeats[name].rest()
+            self._events.put(_Ended(name, failure))
 
     def _capture(self) -> None:
+        heartbeat, check = self._heartbeats["capture"], FrameCheck()
+        heartbeat.beat()
         try:
-            for frame in self._stream:
-                self._events.put_below(FrameCaptured(frame.index, self._clock()), depth=MAX_WAITING_EVENTS)
-                lost = self._slot.put_when_empty(frame) if self._rules.is_lossless else self._slot.put(frame)
-                if lost is not None:
-                    reason = "shutdown" if lost is frame else "stale"
-                    self._events.put(FrameDropped(index=lost.index, reason=reason, at_s=self._clock()))
+            for item in self._stream:
+                heartbeat.rest()  # a lossless hand-over waits for inference
+                self._events.put_below(FrameCaptured(index_of(item), self._clock()), depth=MAX_WAITING_EVENTS)
+                refused = check.turn_away(item, at_s=self._clock())
+                for event in refused:
+                    self._events.put(event)
+                if not refused:
+                    self._hand_over(item)
+                heartbeat.beat()
         finally:
             self._slot.close()
+
+    def _hand_over(self, frame: Frame) -> None:
+        lost = self._slot.put_when_empty(frame) if self._rules.is_lossless else self._slot.put(frame)
+        if lost is not None:
+            reason = "shutdown" if lost is frame else "stale"
+            self._events.put(FrameDropped(index=lost.index, reason=reason, at_s=self._clock()))
 
     def _infer(self) -> None:
         torch.set_num_threads(self._rules.threads.inference)
@@ -150,21 +205,26 @@ class Live:
 
     def _infer_and_learn(self) -> None:
         """OpenMP is told its number of threads before each turn; that costs microseconds."""
-        budget, is_learning = self._rules.threads, True
+        budget = self._rules.threads
         torch.set_num_threads(budget.inference)
         for prediction in self._predictions():
-            if is_learning:
-                torch.set_num_threads(budget.learning)
-                is_learning = self._consider([prediction])
-                torch.set_num_threads(budget.inference)
+            torch.set_num_threads(budget.learning)
+            with self._rules.lane.entered():
+                self._consider([prediction], self._heartbeats["inference"])
+            torch.set_num_threads(budget.inference)
 
     def _predictions(self) -> Iterator[Prediction]:
         """Answers, in order, until the stream is over."""
-        slack = self._rules.slack
+        heartbeat, freshness, slack = self._heartbeats["inference"], Freshness(self._rules.max_age_s), self._rules.slack
         try:
             while (frame := self._slot.take()) is not None:
+                if freshness.is_stale(frame, self._clock()):
+                    self._events.put(FrameDropped(index=frame.index, reason="stale", at_s=self._clock()))
+                    continue
+                heartbeat.beat()
                 with nullcontext() if slack is None else slack.busy():
                     prediction = self._predictor.predict(frame)
+                heartbeat.rest()
                 self._events.put_below(prediction, depth=ROOM_FOR_ANSWERS)
                 yield prediction
         finally:
@@ -175,17 +235,22 @@ class Live:
 
     def _learn(self) -> None:
         torch.set_num_threads(self._rules.threads.learning)
-        slack = self._rules.slack
-        with self._rules.lane.entered(), nullcontext() if slack is None else Segments(slack.wait):
-            while (predictions := self._inbox.take_all()) and self._consider(predictions):
-                pass
+        heartbeat, slack = self._heartbeats["learner"], self._rules.slack
 
-    def _consider(self, predictions: Sequence[Prediction]) -> bool:
-        """Watch and learn; False once learning has failed. Prediction outlives any failure of learning."""
-        try:
-            for event in self._cycle.consider(predictions):
-                self._events.put(event)
-        except Exception as error:
-            self._events.put(Fault(component="learner", detail=f"{type(error).__name__}: {error}", at_s=self._clock()))
-            return False
-        return True
+        def boundary() -> None:
+            heartbeat.beat()  # held back is not hung
+            if slack is not None:
+                slack.wait()
+
+        with self._rules.lane.entered(), nullcontext() if slack is None else Segments(boundary):
+            while (predictions := self._inbox.take_all()) and not self._is_learning_given_up:
+                self._consider(predictions, heartbeat)
+
+    def _consider(self, predictions: Sequence[Prediction], heartbeat: Heartbeat) -> None:
+        heartbeat.beat()
+        for event in self._learning.consider(predictions):
+            if self._is_learning_given_up:
+                return
+            self._events.put(event)
+            heartbeat.beat()
+        heartbeat.rest()

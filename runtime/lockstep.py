@@ -5,12 +5,14 @@ figure.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.events import Event, FrameCaptured
+from runtime.intake import FrameCheck, index_of
 from runtime.predictor import Predictor
+from streams.frame import Frame
 from streams.stream import Stream
 
 
@@ -27,15 +29,29 @@ class Lockstep:
 
     def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None:
         """Every event goes through `dispatch`, in the caller's thread."""
-        for frame in self._stream:
+        check = FrameCheck()
+        for item in self._stream:
             captured_at_s = self._clock()  # measured for the record; decides nothing
-            dispatch(FrameCaptured(index=frame.index, at_s=captured_at_s))
-            prediction = self._predictor.predict(replace(frame, captured_at_s=captured_at_s))
-            dispatch(prediction)
-            for event in self._cycle.consider([prediction]):
+            dispatch(FrameCaptured(index=index_of(item), at_s=captured_at_s))
+            refused = check.turn_away(item, at_s=captured_at_s)
+            for event in refused or self._answer(replace(item, captured_at_s=captured_at_s)):
                 dispatch(event)
             if stop.is_set():
                 break
+
+    def _answer(self, frame: Frame) -> Iterator[Event]:
+        prediction = self._predictor.predict(frame)
+        yield prediction
+        yield from self._cycle.consider([prediction])
+
+    @property
+    def left_behind(self) -> frozenset[str]:
+        """Nobody can be."""
+        return frozenset()
+
+    def silences(self) -> Mapping[str, Callable[[], float]]:
+        """No worker but the caller."""
+        return {}
 
     def queue_depths(self) -> Mapping[str, Callable[[], float]]:
         """Nothing waits in lockstep."""

@@ -42,7 +42,8 @@ STEP_OUTCOMES = ("applied", "shadowed", "nonfinite", "refused_guard", "error", "
 PUBLISHING_OUTCOMES = ("applied",)
 SHIFT_KINDS = ("away", "change", "return", OTHER)
 SHED_REASONS = ("late", "age", "memory", "oom")
-COMPONENTS = ("capture", "inference", "learner", "record", "web", OTHER)
+WORKERS = ("capture", "inference", "learner")
+COMPONENTS = (*WORKERS, "record", "web", OTHER)
 
 SCORES_EVERY = 10  # predictions between two readings of the scores
 
@@ -120,6 +121,8 @@ class Metrics:
                     self._checkpoint_at.set(self._wall_clock())
             case events.Fault(component=component):
                 _child(self._exceptions, component).inc()
+            case events.WorkerChanged(component=component, state="restarted"):
+                self._restarts[component].inc()
             case events.RunStarted():
                 self._observe_start(event)
             case events.RunFinished():
@@ -128,6 +131,10 @@ class Metrics:
     def watch_queue(self, name: str, depth: Callable[[], float]) -> None:
         """Show `depth()` as the depth of queue `name`; called at every scrape, on the scraping thread."""
         self._queue_depth.labels(name).set_function(depth)
+
+    def watch_worker(self, component: str, silence_s: Callable[[], float]) -> None:
+        """Show that `component` last gave a sign of life `silence_s()` ago."""
+        self._heartbeat_at.labels(component).set_function(lambda: self._wall_clock() - silence_s())
 
     def watch_replay(self, num_bytes: Callable[[], float]) -> None:
         """Show `num_bytes()` as the size of the replay buffer."""
@@ -200,6 +207,10 @@ class Metrics:
             "checkpoint_last_success_timestamp_seconds", "When a version was last written to disk, nan before."
         )
         self._checkpoint_at.set(math.nan)
+        self._heartbeat_at = Gauge(
+            "udaseg_heartbeat_timestamp_seconds", "Last sign of life.", ["component"], registry=make.registry
+        )
+        self._restarts = make.counters("component_restarts", "Taken up again after a failure.", "component", WORKERS)
         self._exceptions = make.counters("exceptions", "Failures survived.", "component", COMPONENTS)
 
     def _observe_start(self, event: events.RunStarted) -> None:

@@ -1,4 +1,4 @@
-"""Settings of the whole process that a live run needs, made once, before any thread starts.
+"""The whole process of a live run: settings made once, before any thread starts, and the way out.
 
 Not done at import, and not by tests: only the command line calls it.
 """
@@ -7,6 +7,8 @@ import ctypes
 import gc
 import os
 import sys
+import threading
+from typing import NoReturn
 
 SWITCH_INTERVAL_S = 0.0005
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc malloc.h
@@ -47,3 +49,15 @@ def settle_process() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with `code`; at once where a thread was left behind (hung, or in the midst of a long step).
+
+    The interpreter would take such a thread's modules away from under it, which torch answers with an abort.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -216,6 +216,8 @@ class Session:
         metrics.watch_replay(lambda: parts.replay.statistics().num_bytes)
         for name, depth in parts.driver.queue_depths().items():
             metrics.watch_queue(name, depth)
+        for component, silence_s in parts.driver.silences().items():
+            metrics.watch_worker(component, silence_s)
         return metrics
 
     def _open_web(self) -> WebServer:

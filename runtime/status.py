@@ -159,6 +159,8 @@ class Status:
                     self._owed_since_s = self._clock()
             case events.FrameDropped(reason=reason):
                 self._dropped[reason] += 1
+                if self._num_captured == self._num_predicted + sum(self._dropped.values()):
+                    self._owed_since_s = None
             case events.ShadowPrediction():
                 self._shadow = event
                 self._agreement = agreement(event.labels_HW, event.served_labels_HW)

@@ -122,6 +122,10 @@ class Candidate:
         else:
             self._appearance_F = self._appearance_F + APPEARANCE_SHARE * (appearance_F - self._appearance_F)
 
+    def retire(self) -> None:
+        """Publish nothing any more. Any thread."""
+        self._weights.retire_writer()
+
     def _changed(self, frame_index: int, share: float) -> TrustChanged:
         return TrustChanged(
             frame_index=frame_index,

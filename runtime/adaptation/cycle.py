@@ -109,6 +109,16 @@ class AdaptationCycle:
         if changed is not None:
             yield changed
 
+    def recover(self, frame_index: int) -> Iterator[Event]:
+        """Ready to go on after `consider` raised: learning goes back to the newest version."""
+        if self._learner is not None:
+            yield self._learner.recover(frame_index)
+
+    def give_up(self) -> None:
+        """Nothing is published from now on, not even by a step under way. Any thread."""
+        if self._learner is not None:
+            self._learner.retire()
+
     def _act(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         frame = prediction.frame
         match self._schedule.decide(frame.index, is_at_source=learner.is_at_source):

@@ -111,6 +111,14 @@ class Learner:
             value = float(loss.detach())
             return *self._descend(loss, value, target), value
 
+    def recover(self, frame_index: int) -> Rollback:
+        """After an exception nobody foresaw: student, candidate and optimizer go back to the last good candidate."""
+        return self._roll_back(frame_index, "restarted after a failure")
+
+    def retire(self) -> None:
+        """Publish nothing any more. Any thread."""
+        self._candidate.retire()
+
     def _descend(self, loss: Tensor, loss_value: float, target: Target) -> tuple[str, str]:
         """Backward, step, average, guard: the outcome and its detail."""
         if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):

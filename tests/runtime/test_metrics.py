@@ -33,6 +33,7 @@ GOLDEN = {
     "udaseg_checkpoint_last_success_timestamp_seconds": ("gauge", set()),
     "udaseg_checkpoints": ("counter", {"outcome"}),
     "udaseg_class_pixels_ratio": ("gauge", {"class"}),
+    "udaseg_component_restarts": ("counter", {"component"}),
     "udaseg_deadline_missed": ("counter", {"stream"}),
     "udaseg_device_memory_bytes": ("gauge", {"kind"}),
     "udaseg_domain_shift_score": ("gauge", {"stream"}),
@@ -47,6 +48,7 @@ GOLDEN = {
     "udaseg_frames_predicted": ("counter", {"stream"}),
     "udaseg_governor_level": ("gauge", set()),
     "udaseg_governor_transitions": ("counter", {"direction", "reason"}),
+    "udaseg_heartbeat_timestamp_seconds": ("gauge", {"component"}),
     "udaseg_miou_ratio": ("gauge", {"stream", "window", "model"}),
     "udaseg_model_published_timestamp_seconds": ("gauge", set()),
     "udaseg_model_version": ("gauge", set()),
@@ -74,6 +76,7 @@ def make_metrics(**changes):
 def test_a_scrape_shows_exactly_the_documented_metrics():
     _, metrics = make_metrics()
     metrics.watch_queue("inbox", lambda: 3)
+    metrics.watch_worker("learner", lambda: 0.0)
     metrics.observe(make_run_started())
     content_type, body = metrics.exposition()
     assert content_type.startswith("text/plain")
@@ -200,6 +203,7 @@ def test_rare_events_and_watched_values():
     registry, metrics = make_metrics(wall_clock=clock)
     queue = [1, 2, 3]
     metrics.watch_queue("inbox", lambda: len(queue))
+    metrics.watch_worker("learner", lambda: 4.0)
     metrics.watch_replay(lambda: 48e6)
     metrics.watch_device_memory(lambda: 1e9)
     for event in (
@@ -210,6 +214,8 @@ def test_rare_events_and_watched_values():
         events.CheckpointSaved(3, "", 100.0),
         events.CheckpointSaved(4, "disk full", 100.0),
         events.Fault("learner", "out of memory", 100.0),
+        events.WorkerChanged("learner", "restarted", 100.0),
+        events.WorkerChanged("capture", "stale", 100.0),
     ):
         metrics.observe(event)
     queue.pop()
@@ -223,6 +229,9 @@ def test_rare_events_and_watched_values():
     assert registry.get_sample_value("udaseg_checkpoints_total", {"outcome": "error"}) == 1
     assert registry.get_sample_value("udaseg_checkpoint_last_success_timestamp_seconds") == 1000
     assert registry.get_sample_value("udaseg_exceptions_total", {"component": "learner"}) == 1
+    assert registry.get_sample_value("udaseg_component_restarts_total", {"component": "learner"}) == 1
+    assert registry.get_sample_value("udaseg_component_restarts_total", {"component": "capture"}) == 0
+    assert registry.get_sample_value("udaseg_heartbeat_timestamp_seconds", {"component": "learner"}) == 996
     assert registry.get_sample_value("udaseg_queue_depth", {"queue": "inbox"}) == 2
     assert registry.get_sample_value("udaseg_replay_bytes") == 48e6
     assert registry.get_sample_value("udaseg_device_memory_bytes", {"kind": "allocated"}) == 1e9

@@ -1,4 +1,4 @@
-"""Settings of the process are made in time, and the user's own stay."""
+"""Settings of the process are made in time, and the user's own stay; it ends, also with a thread that never returns."""
 
 import os
 import subprocess
@@ -23,3 +23,15 @@ def test_idle_threads_sleep_unless_the_user_wants_otherwise(given, found) -> Non
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{found}\n", "")
+
+
+STUCK = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+SAY = "print('said')\nimport sys; from runtime.process import leave\nprint('complained', file=sys.stderr)\nleave({})"
+
+
+@pytest.mark.parametrize("prelude", ["", STUCK])
+@pytest.mark.parametrize("code", [0, 70])
+def test_what_was_said_and_the_code_get_out(prelude, code) -> None:
+    script = prelude + SAY.format(code)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "said\n", "complained\n")

@@ -90,6 +90,39 @@ def test_a_lost_camera_is_no_death_but_a_hanging_predictor_is():
     assert liveness(status.snapshot()) == []
 
 
+def test_slow_models_are_given_time_before_they_count_as_hanging():
+    clock = ManualClock()
+    status = Status(clock=clock)
+    status.observe(make_run_started())
+    status.observe(events.FrameCaptured(0, clock()))
+    clock.advance(299)
+    assert liveness(status.snapshot()) == []
+    clock.advance(2)
+    assert "(limit 300 s)" in liveness(status.snapshot())[0]
+    status.observe(make_prediction(make_frame(0, at_s=clock() - 5.0), inference_s=5.0))
+    status.observe(events.FrameCaptured(1, clock()))
+    clock.advance(99)
+    assert liveness(status.snapshot()) == []
+    clock.advance(2)
+    assert "(limit 100 s)" in liveness(status.snapshot())[0]
+
+
+def test_no_answer_is_owed_for_frames_that_were_dropped():
+    clock = ManualClock()
+    status = Status(clock=clock)
+    status.observe(make_run_started())
+    status.observe(events.FrameCaptured(0, clock()))
+    status.observe(make_prediction(make_frame(0, at_s=clock())))
+    for index in (1, 2):
+        status.observe(events.FrameCaptured(index, clock()))
+    status.observe(events.FrameDropped(1, "stale", clock()))
+    clock.advance(40)
+    assert liveness(status.snapshot())
+    status.observe(events.FrameDropped(2, "invalid", clock()))
+    clock.advance(40)
+    assert liveness(status.snapshot()) == []
+
+
 def test_history_keeps_the_whole_run_evenly_spaced_in_bounded_memory():
     history = History(max_points=8, spacing=5)
     for num in range(1, 1001):

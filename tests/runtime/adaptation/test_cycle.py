@@ -50,6 +50,12 @@ class Noting:
     def distrust(self, frame_index):
         self.distrusted.append(frame_index)
 
+    def recover(self, frame_index):
+        return events.Rollback(frame_index, 4, "recovered", 0.0)
+
+    def retire(self):
+        self.is_retired = True
+
     def relax(self, frame_index):
         self.relaxed.append(frame_index)
         return make_step(frame_index, outcome="relaxed")
@@ -127,6 +133,16 @@ def test_of_several_predictions_all_are_watched_and_the_newest_is_learnt(cycle_o
 def test_without_a_learner_shifts_are_still_seen(cycle_of) -> None:
     seen = consider_each(cycle_of(None), answers(range(5)))
     assert "ShiftEvent" in kinds(seen) and "AdaptationStep" not in kinds(seen)
+
+
+def test_recovery_and_giving_up_concern_the_learner_where_there_is_one(cycle_of) -> None:
+    learner = Noting()
+    (rollback,) = cycle_of(learner).recover(7)
+    assert (rollback.frame_index, rollback.version) == (7, 4)
+    cycle_of(learner).give_up()
+    assert learner.is_retired
+    assert list(cycle_of(None).recover(7)) == []
+    cycle_of(None).give_up()
 
 
 def test_nothing_predicted_is_nothing_done(cycle_of) -> None:

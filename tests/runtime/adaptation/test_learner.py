@@ -230,3 +230,24 @@ def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
         assert moved & shallow
         assert bool(moved - shallow) == (depth == "all" and mode != "head")
     assert frozen_digest(model) == digest
+
+
+def test_recovery_goes_back_to_the_newest_version(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good, good)
+    learner.learn(TARGET)
+    with torch.no_grad():
+        for tensor in adaptable_tensors(student).values():
+            tensor.add_(1.0)
+    rollback = learner.recover(8)
+    assert (rollback.frame_index, rollback.version) == (8, 1)
+    assert all(torch.equal(t, weights.latest.tensors[name]) for name, t in adaptable_tensors(student).items())
+    assert learner.learn(TARGET)[0].outcome == "applied"
+
+
+def test_a_retired_learner_publishes_nothing_more(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good, good)
+    learner.learn(TARGET)
+    learner.retire()
+    step, _ = learner.learn(TARGET)
+    assert (step.outcome, step.version) == ("error", 1) and step.detail.startswith("WriterRetired")
+    assert weights.latest.number == 1

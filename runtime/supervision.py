@@ -1,0 +1,135 @@
+"""Who is at work, who is silent for too long, and what happens to learning that fails.
+
+    heartbeat.beat() ... heartbeat.rest()            # each worker: at work, a sign of life; waiting for others
+    for event in supervisor.poll(): dispatch(event)  # the caller's thread, many times a second
+
+A worker that waits for another owes no sign of life, so silence always means that something does not come back. How
+long is too long follows from facts: the stream's period and the longest prediction of this run. It reads an injected
+clock and stops nothing itself; the driver acts on what it says.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from runtime.adaptation.cycle import AdaptationCycle
+from runtime.events import Event, Fault, Prediction, WorkerChanged
+
+CAPTURE_LIMIT_S = 3.0
+CAPTURE_LIMIT_PERIODS = 10
+FIRST_FRAME_LIMIT_S = 30.0  # a stream may have to load or connect
+INFERENCE_LIMIT_S = 30.0
+LEARNER_LIMIT_S = 8.0
+LIMIT_INFERENCES = 20  # a step of the dearest method costs six forward passes, and both threads share the cores
+
+MAX_RESTARTS = 3
+RESTART_WINDOW_S = 300.0
+
+
+class Heartbeat:
+    """One worker's signs of life: written by the worker, read by any thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._beat_at_s: float | None = None
+        self.num_beats = 0
+
+    def beat(self) -> None:
+        """At work, and alive."""
+        self._beat_at_s = self._clock()
+        self.num_beats += 1
+
+    def rest(self) -> None:
+        """Waiting for others, or done."""
+        self._beat_at_s = None
+
+    def silence_s(self) -> float:
+        """Seconds since the last sign of life; 0 at rest."""
+        beat_at_s = self._beat_at_s
+        return 0.0 if beat_at_s is None else self._clock() - beat_at_s
+
+
+class Supervisor:
+    """Owned by the caller's thread. Declares each silence once, and its end; a hung learner is given up for good."""
+
+    def __init__(self, heartbeats: Mapping[str, Heartbeat], *, period_s: float, clock: Callable[[], float]) -> None:
+        self._heartbeats = heartbeats
+        self._period_s = period_s
+        self._clock = clock
+        self._longest_inference_s = 0.0
+        self._silent: set[str] = set()
+
+    @property
+    def is_learner_hung(self) -> bool:
+        return "learner" in self._silent
+
+    def note(self, prediction: Prediction) -> None:
+        """Learn how long this model takes on this machine."""
+        self._longest_inference_s = max(self._longest_inference_s, prediction.inference_s)
+
+    def poll(self) -> Iterator[Event]:
+        """What changed since the last call."""
+        for component, heartbeat in self._heartbeats.items():
+            silence_s = heartbeat.silence_s()
+            if component not in self._silent and silence_s > self._limit_s(component):
+                self._silent.add(component)
+                yield Fault(component, SILENCES[component].format(silence_s), self._clock())
+                yield WorkerChanged(component, "stale" if component == "capture" else "hung", self._clock())
+            elif component in self._silent - {"learner"} and silence_s <= self._limit_s(component):
+                self._silent.remove(component)
+                yield WorkerChanged(component, "ok", self._clock())
+
+    def _limit_s(self, component: str) -> float:
+        if component == "capture":
+            is_first = self._heartbeats[component].num_beats <= 1
+            floor_s = FIRST_FRAME_LIMIT_S if is_first else CAPTURE_LIMIT_S
+            return max(floor_s, CAPTURE_LIMIT_PERIODS * self._period_s)
+        floor_s = LEARNER_LIMIT_S if component == "learner" else INFERENCE_LIMIT_S
+        return max(floor_s, LIMIT_INFERENCES * self._longest_inference_s)
+
+
+SILENCES = {
+    "capture": "no frame for {:.1f} s; waiting for the stream",
+    "inference": "no answer for {:.1f} s; the liveness probe tells whoever can restart the process",
+    "learner": "no sign of life for {:.1f} s; nothing is learned for the rest of the run",
+}
+
+
+class RestartingCycle:
+    """The adaptation cycle, taken up again from the newest version when it raises; too often, and it stays off.
+
+    Owned by the thread that calls `consider`. No failure of learning gets past it.
+    """
+
+    def __init__(self, cycle: AdaptationCycle, *, clock: Callable[[], float]) -> None:
+        self._cycle = cycle
+        self._clock = clock
+        self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._is_off = False
+
+    def consider(self, predictions: Sequence[Prediction]) -> Iterator[Event]:
+        """As the cycle's; a failure becomes a Fault and, where the rules allow, a restart."""
+        if self._is_off:
+            return
+        try:
+            yield from self._cycle.consider(predictions)
+        except Exception as error:
+            yield from self._restart(error, predictions[-1].frame.index)
+
+    def _restart(self, error: Exception, frame_index: int) -> Iterator[Event]:
+        failure: Exception | None = error
+        while failure is not None:
+            now_s = self._clock()
+            yield Fault("learner", f"{type(failure).__name__}: {failure}", now_s)
+            if len(self._restarts) == MAX_RESTARTS and now_s - self._restarts[0] <= RESTART_WINDOW_S:
+                self._is_off = True
+                detail = f"restarted {MAX_RESTARTS} times in {RESTART_WINDOW_S / 60:.0f} minutes; learning stays off"
+                yield Fault("learner", detail, now_s)
+                yield WorkerChanged("learner", "off", now_s)
+                return
+            self._restarts.append(now_s)
+            try:
+                yield from self._cycle.recover(frame_index)
+                failure = None
+            except Exception as another:
+                failure = another
+        yield WorkerChanged("learner", "restarted", self._clock())
