@@ -85,11 +85,11 @@ class AdaptationConfig:
     """Per-step decay of the averaged (served) weights."""
     budget: int = 120
     """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
-    serve_below: float = 0.88
+    serve_below: float = 0.82
     """Serve what was learnt where it answers as frozen on less than this share of pixels; 1 serves it always."""
 
     def __post_init__(self) -> None:
-        _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.88")
+        _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.82")
         _require(
             0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0, at most 1", "try 1e-3"
         )

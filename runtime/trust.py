@@ -12,8 +12,8 @@ from statistics import median
 
 from runtime.state import State
 
-ENTER = 0.88  # share of pixels
-HYSTERESIS = 0.04  # above it the frozen model comes back; in between things stay as they are
+ENTER = 0.82  # share of pixels
+HYSTERESIS = 0.06  # above it the frozen model comes back; in between things stay as they are
 READINGS = 3  # the median of so many: one odd frame decides nothing
 
 
