@@ -34,7 +34,7 @@ from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.build import WEIGHT_DECAY
+from runtime.build_adaptation import WEIGHT_DECAY
 from runtime.config import AdaptationConfig, ModelConfig, parse_size
 from runtime.effort import FULL, LEVELS, Effort
 from runtime.guard import Guard

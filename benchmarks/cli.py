@@ -13,6 +13,7 @@ from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
 from runtime.config import ConfigError, RuntimeConfig, load_toml, nearest
 from runtime.process import leave, settle_process, tune_process
+from runtime.resume import load_run
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Predict and adapt; page and metrics up while it runs."""
-    config = parse(RuntimeConfig, arguments, prog="udaseg-runtime", load=load_toml)
+    config = parse(RuntimeConfig, arguments, prog="udaseg-runtime", bases={"--config": load_toml, "--resume": load_run})
     from evaluation.online import OnlineScore
     from evaluation.report import write_report
     from runtime.session import run_session

@@ -28,8 +28,30 @@ class CheckpointInvalid(ValueError):
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
     """Write atomically (temporary file in the same directory, fsync, rename). OSError when the disk refuses."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(plain, metadata=dict(metadata)))
+    write_atomically(path, to_bytes(tensors, metadata=metadata))
+
+
+def to_bytes(tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> bytes:
+    """The contents of a safetensors file."""
+    plain: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        held = tensor.detach().cpu().contiguous()
+        storage = held.untyped_storage().data_ptr()
+        plain[name] = held.clone() if storage in storages else held  # the format knows no tensors that share memory
+        storages.add(storage)
+    return safetensors.torch.save(plain, metadata=dict(metadata))
+
+
+def from_bytes(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors (own memory) and metadata of the contents of a file; ValueError where they are not whole."""
+    try:
+        tensors = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
+    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
+    return tensors, dict(header.get("__metadata__", {}))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -58,15 +80,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path}: cannot be read ({error.strerror}); give the path of a .safetensors file"
         ) from error
     try:
-        tensors = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        fault = " ".join(str(error).split())
+        return from_bytes(content)
+    except ValueError as error:
         raise CheckpointInvalid(
-            f"{path}: not a complete safetensors file ({fault}); copy or download it again, or retrain it"
+            f"{path}: not a complete safetensors file ({error}); copy or download it again, or retrain it"
         ) from error
-    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
-    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
-    return tensors, dict(header.get("__metadata__", {}))
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:

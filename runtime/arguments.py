@@ -1,8 +1,8 @@
 """Command-line arguments to configuration dataclasses, with errors of one line.
 
 tyro turns dataclasses into options; here its boxed messages become what scripts and people can read at a glance:
-option, value, expectation, remedy. `--config FILE` is taken out first: the file overlays the defaults, the options
-overlay the file.
+option, value, expectation, remedy. `--config FILE` and `--resume RUN_DIR` are taken out first: what they hold overlays
+the defaults, the options overlay that.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import inspect
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ import tyro
 from runtime.config import ConfigError
 
 Config = TypeVar("Config")
+NO_BASES: Mapping[str, Callable[[Path], Any]] = {}
 BOX = "\u2502\u256d\u256e\u2570\u256f\u2500"  # the frame tyro draws around messages
 
 
@@ -29,10 +30,13 @@ def parse(
     arguments: Sequence[str],
     *,
     prog: str,
-    load: Callable[[Path], Config] | None = None,
+    bases: Mapping[str, Callable[[Path], Config]] = NO_BASES,
 ) -> Config:
-    """The configuration the arguments ask for. Raises ConfigError; prints help and raises SystemExit(0) for --help."""
-    arguments, default = _take_config_file(list(arguments), load)
+    """The configuration the arguments ask for. Raises ConfigError; prints help and raises SystemExit(0) for --help.
+
+    `bases` are options whose file or folder holds a configuration to begin from, with the function that reads it.
+    """
+    arguments, default = _take_base(list(arguments), bases)
     spelled = ["--help" if argument == "-h" else argument for argument in arguments]
     errors = io.StringIO()
     wants_help = "--help" in spelled
@@ -42,7 +46,7 @@ def parse(
             config, unknown = tyro.cli(
                 config_type,
                 prog=prog,
-                description=_description(config_type, takes_file=load is not None),
+                description=_description(config_type, takes_file="--config" in bases),
                 args=spelled,
                 default=default if default is not None else tyro.MISSING_NONPROP,
                 return_unknown_args=True,
@@ -53,27 +57,33 @@ def parse(
             raise
         raise ConfigError(_one_line(errors.getvalue(), prog)) from None
     if unknown:
-        raise ConfigError(_unknown(unknown[0], [*_options(config_type), *(["--config"] if load else [])], prog))
+        raise ConfigError(_unknown(unknown[0], [*_options(config_type), *bases], prog))
     return config
 
 
-def _take_config_file(
-    arguments: list[str], load: Callable[[Path], Config] | None
+def _take_base(
+    arguments: list[str], bases: Mapping[str, Callable[[Path], Config]]
 ) -> tuple[list[str], Config | None]:
-    """Arguments without `--config FILE`, and the defaults it holds. ConfigError where it is given twice."""
-    given = [n for n, argument in enumerate(arguments) if argument.partition("=")[0] == "--config"]
-    if load is None or not given:
+    """Arguments without the option that names a base, and what it holds. ConfigError where there are two."""
+    given = [n for n, argument in enumerate(arguments) if argument.partition("=")[0] in bases]
+    if not given:
         return arguments, None
+    option, has_value, value = arguments[given[0]].partition("=")
     if len(given) > 1:
-        raise ConfigError("--config: given twice; expected one TOML file, join the two")
-    (position,) = given
-    _, has_value, value = arguments[position].partition("=")
-    rest = arguments[position + 1 :]
+        others = {arguments[n].partition("=")[0] for n in given} - {option}
+        if others:
+            raise ConfigError(f"{option} and {others.pop()}: both say what to begin from; leave one out")
+        raise ConfigError(f"{option}: given twice; expected one {_kind(option)}")
+    rest = arguments[given[0] + 1 :]
     if not has_value:
         if not rest:
-            raise ConfigError("--config: a TOML file is missing after it; give one or leave the option out")
+            raise ConfigError(f"{option}: a {_kind(option)} is missing after it; give one or leave the option out")
         value, *rest = rest
-    return arguments[:position] + rest, load(Path(value))
+    return arguments[: given[0]] + rest, bases[option](Path(value))
+
+
+def _kind(option: str) -> str:
+    return "TOML file" if option == "--config" else "run folder"
 
 
 def _description(config_type: Any, *, takes_file: bool) -> str:  # a dataclass

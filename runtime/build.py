@@ -1,6 +1,7 @@
 """The composition root: a configuration becomes the parts of a run.
 
-The only place, with the command line, that reads configuration; everything below receives values and collaborators.
+The only place, with `build_adaptation.py` and the command line, that reads configuration; everything below receives
+values and collaborators.
 The checkpoint loads first (it knows the size frames are brought to), then the stream opens: what a user mistyped is
 reported before anything slow or lasting happens.
 """
@@ -22,16 +23,13 @@ from models.adapters import AdapterConfig, attach_adapters
 from models.checkpoint import Manifest, load_model
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
-from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable, trainable_parameters
+from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable
 from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
-from runtime.adaptation.candidate import Candidate
-from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
-from runtime.adaptation.learner import Learner
+from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.methods import METHODS
-from runtime.adaptation.schedule import LearningSchedule
+from runtime.build_adaptation import build_adaptation, calibrated
 from runtime.config import (
-    AdaptationConfig,
     ConfigError,
     ModelConfig,
     RunConfig,
@@ -41,35 +39,22 @@ from runtime.config import (
     parse_threads,
 )
 from runtime.events import Event, Fault
-from runtime.governor import Governor, no_memory_fact
-from runtime.guard import Guard
 from runtime.lanes import Lane, open_lanes
 from runtime.live import Live
 from runtime.lockstep import Lockstep
-from runtime.memory import memory_share
-from runtime.predictor import Predictor, Shadow
-from runtime.probe import SAMPLES as PROBE_SAMPLES
-from runtime.probe import Probe
+from runtime.predictor import Predictor
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.serving import serve
-from runtime.shift.appearance import appearance
-from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
-from runtime.shift.monitor import ShiftMonitor
 from runtime.shift.routing import Router
 from runtime.slack import OneAhead, SlackGate
+from runtime.snapshots import Snapshots
 from runtime.source import SourceChoice, fill_replay
-from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame
 from streams.limited import Limited
 from streams.pacing import Paced
 from streams.stream import Stream, StreamOptions, open_stream
-
-LIVE_SHADOW_SHARE = 0.2
-CALIBRATION_SAMPLES = 256
-THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and wants three in a row
-WEIGHT_DECAY = 0.01
 
 Opener = Callable[[str, StreamOptions], Stream]
 
@@ -100,24 +85,36 @@ class Parts:
     replay: ReplayBuffer
     device: torch.device
     size_HW: tuple[int, int]
+    cycle: AdaptationCycle
+    snapshots: Snapshots
     faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where in the stream a run begins: the index of its first frame, and how many were captured before that."""
+
+    frame: int = 0
+    num_before: int = 0
+
+
 def build(
-    config: RuntimeConfig, *, clock: Callable[[], float] = time.monotonic, open_with: Opener = open_stream
+    config: RuntimeConfig,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    open_with: Opener = open_stream,
+    start: Start = Start(),
 ) -> Parts:
-    """Parts of the configured run; `open_with` is what turns its stream's words into a stream.
+    """Parts of the configured run from `start` on; `open_with` is what turns its stream's words into a stream.
 
     Raises ConfigError, UnknownStream (usage), StreamNotOpened and CheckpointInvalid, each with a one-line message.
     """
-    if config.adaptation.method not in METHODS:
-        near = nearest(config.adaptation.method, list(METHODS))
-        raise ConfigError(f"--method {config.adaptation.method}: no such method; {near}")
+    _require_method(config.adaptation.method)
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
     model, manifest = _source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
-    stream = _open(config, size_HW, clock, open_with)
+    stream = _open(config, size_HW, clock, open_with, start)
     report = _adapt(model.to(device), config.model)
     choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
     replay = fill_replay(
@@ -135,13 +132,13 @@ def build(
         lanes.inference,
         on_fault=lambda detail: faults.put(Fault(component="inference", detail=detail, at_s=clock())),
     )
-    source = _calibrate(replay)
+    source = calibrated(replay)
     predictor = Predictor(served, weights, clock=clock, router=Router(source))
     _warm_up(predictor, size_HW)
-    cycle = _cycle(config, model, weights, replay, source, stream.fps, clock=clock)
+    adaptation = build_adaptation(config, model, weights, replay, source, fps=stream.fps, clock=clock)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     return Parts(
-        driver=_driver(config, stream, predictor, cycle, clock, lane=lanes.learning),
+        driver=_driver(config, stream, predictor, adaptation.cycle, clock, lane=lanes.learning),
         stream=stream,
         weights=weights,
         model=model,
@@ -150,8 +147,15 @@ def build(
         replay=replay,
         device=device,
         size_HW=size_HW,
+        cycle=adaptation.cycle,
+        snapshots=adaptation.snapshots,
         faults=faults,
     )
+
+
+def _require_method(name: str) -> None:
+    if name not in METHODS:
+        raise ConfigError(f"--method {name}: no such method; {nearest(name, list(METHODS))}")
 
 
 def _device(name: str) -> torch.device:
@@ -162,19 +166,22 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _open(config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float], open_with: Opener) -> Stream:
+def _open(
+    config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float], open_with: Opener, start: Start
+) -> Stream:
     options = StreamOptions(
         size_HW=size_HW,
         seed=config.run.seed,
         fps=config.stream.fps,
         dataset=config.stream.dataset,
         data=config.stream.data,
+        start=start.frame,
         rounds=config.stream.rounds,
         clock=clock,
     )
     stream = open_with(config.stream.stream, options)
     if config.stream.max_frames is not None:
-        stream = Limited(stream, max_frames=config.stream.max_frames)
+        stream = Limited(stream, max_frames=config.stream.max_frames, num_before=start.num_before)
     return Paced(stream, pace=config.run.pace, clock=clock)
 
 
@@ -206,87 +213,6 @@ def _warm_up(predictor: Predictor, size_HW: tuple[int, int]) -> None:
     blank = Frame(index=-1, captured_at_s=0.0, image_HWC=np.zeros((*size_HW, 3), np.uint8))
     for _ in range(3):
         predictor.predict(blank)
-
-
-def _cycle(
-    config: RuntimeConfig,
-    model: SegmentationModel,
-    weights: VersionedWeights,
-    replay: ReplayBuffer,
-    source: SourceAppearance,
-    fps: float,
-    *,
-    clock: Callable[[], float],
-) -> AdaptationCycle:
-    is_lockstep = config.run.pace == "lockstep"
-    share = config.run.shadow if config.run.shadow is not None else (1.0 if is_lockstep else LIVE_SHADOW_SHARE)
-    device = next(model.parameters()).device
-    return AdaptationCycle(
-        ShiftMonitor(source),
-        schedule=LearningSchedule(budget=config.adaptation.budget),
-        governor=Governor(
-            period_s=1.0 / fps if config.run.pace == "live" else math.inf,
-            memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
-        ),
-        shadow=ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share),
-        learner=_learner(config, model, weights, replay, clock=clock),
-        clock=clock,
-    )
-
-
-def _calibrate(replay: ReplayBuffer) -> SourceAppearance:
-    num = min(len(replay), CALIBRATION_SAMPLES)
-    if num < MIN_SAMPLES:
-        raise ConfigError(
-            f"--replay-mb: holds {num} samples at this size, expected at least {MIN_SAMPLES} to calibrate on; raise it"
-        )
-    images_NHWC, _ = replay.gather(torch.arange(num))
-    features_NF = np.stack([appearance(image.numpy()) for image in images_NHWC])
-    return calibrate(features_NF, quantile=THRESHOLD_QUANTILE)
-
-
-def _learner(
-    config: RuntimeConfig,
-    model: SegmentationModel,
-    weights: VersionedWeights,
-    replay: ReplayBuffer,
-    *,
-    clock: Callable[[], float],
-) -> Learner | None:
-    method = METHODS[config.adaptation.method]
-    if method.build is None or config.run.adapt == "off":
-        return None
-    generator = torch.Generator().manual_seed(config.run.seed)
-    device = next(model.parameters()).device
-    trained = trainable_parameters(model)
-    return Learner(
-        model,
-        method.build(replay, device, generator),
-        _candidate(config.adaptation, model, weights, replay, clock=clock),
-        optimizer=torch.optim.AdamW(trained, lr=config.adaptation.learning_rate, weight_decay=WEIGHT_DECAY),
-        ema_decay=config.adaptation.ema_decay,
-        clock=clock,
-    )
-
-
-def _candidate(
-    config: AdaptationConfig,
-    model: SegmentationModel,
-    weights: VersionedWeights,
-    replay: ReplayBuffer,
-    *,
-    clock: Callable[[], float],
-) -> Candidate:
-    twin = replica(model)  # holds the source weights still
-    images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
-    probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=model.num_classes)
-    return Candidate(
-        twin,
-        weights,
-        guard=Guard(weights.source.tensors, probe=probe),
-        trust=Trust(enter=config.serve_below),
-        clock=clock,
-    )
 
 
 def _driver(

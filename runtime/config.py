@@ -129,10 +129,12 @@ class RunConfig:
     """Share of frames the frozen model also predicts, 0 to 1; 1 in lockstep, 0.2 otherwise."""
     run_dir: Path | None = None
     """The run folder itself; must not exist yet. runs/<UTC time>-<stream>-<method> by default."""
+    resume: Path | None = None
+    """Go on with the interrupted run in this folder, by its own config.toml."""
     quiet: bool = False
     """Print only the table at the end."""
     checkpoint_every_s: float = 10.0
-    """Seconds between saved versions."""
+    """Seconds between checkpoints, from which an interrupted run goes on."""
 
     def __post_init__(self) -> None:
         if self.threads is not None:

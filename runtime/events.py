@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from runtime.state import State
 from streams.frame import Frame
 
 
@@ -183,13 +184,36 @@ class GovernorChanged:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SnapshotTaken:
+    """Copies of what the run must remember, taken between two frames. For the writer of checkpoints alone."""
+
+    state: State
+    at_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
-    """A version was written to the run folder, or failed to be (`error` not empty)."""
+    """A checkpoint was written to the run folder, or failed to be (`error` not empty).
+
+    With it the run goes on at frame `next_frame`. `duration_s` is the time the disk took, off every other path.
+    """
 
     version: int
     error: str
     at_s: float
+    next_frame: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """A run goes on in its folder, after `RunStarted`, at `frame` and with `version`; `detail` says what was lost."""
+
+    frame: int
+    version: int
+    at_s: float
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +264,9 @@ Event = (
     | ShiftScore
     | ShiftEvent
     | GovernorChanged
+    | SnapshotTaken
     | CheckpointSaved
+    | RunResumed
     | Fault
     | WorkerChanged
     | RunFinished

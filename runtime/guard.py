@@ -6,11 +6,13 @@ question, see `runtime/trust.py`.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from runtime.probe import Probe, ProbeReading
+from runtime.state import State, restore, state_of
 
 MAX_DRIFT = 0.5  # ||w - w0|| / ||w0||; a storm moves weights by about 0.1
 LEAST_AGREEMENT = 0.8  # with the frozen model over the probe; the lowest seen in healthy learning is 0.92
@@ -49,6 +51,14 @@ class Guard:
         """The next candidate starts from the source again."""
         if self._probe is not None:
             self._probe.reset()
+
+    def state(self) -> State:
+        """What the probe remembers of candidates."""
+        return {"probe": state_of(self._probe)}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        restore(self._probe, cast(State, state["probe"]))
 
 
 def _fault(reading: ProbeReading) -> str:

@@ -16,10 +16,10 @@ RENAMED = {"frame_index": "frame", "index": "frame"}
 
 
 def event_line(event: Event, *, started_at_s: float) -> dict[str, Any] | None:
-    """The line as JSON values; None for captures, which predictions and drops account for."""
+    """The line as JSON values; None for captures, which predictions and drops account for, and for snapshots."""
     line: dict[str, Any] = {"event": re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()}
     match event:
-        case events.FrameCaptured():
+        case events.FrameCaptured() | events.SnapshotTaken():
             return None
         case events.Prediction():
             return line | {

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from runtime import events
 from runtime.events import Event
+from runtime.state import State
 from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame
 from streams.images import colorize, encode_jpeg, encode_png
@@ -61,6 +64,30 @@ class MomentKeeper:
         moment, self._moment = self._moment, None
         return moment if self._visit < MAX_VISITS else None
 
+    def state(self) -> State:
+        """Which visit it is, and the moment kept of it; arrays are shared, as nobody writes to them."""
+        moment = self._moment
+        return {
+            "visit": self._visit,
+            "domain": self._domain,
+            "is_cut": self._is_cut,
+            "moment": None if moment is None else _kept_moment(moment),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {
+                "visit": int(visit),
+                "domain": str() | None as domain,
+                "is_cut": bool(is_cut),
+                "moment": dict() | None as moment,
+            }:
+                self._visit, self._domain, self._is_cut = visit, domain, is_cut
+                self._moment = None if moment is None else _moment_again(visit, domain, moment)
+            case _:
+                raise ValueError(f"not the state of a moment keeper: it has the keys {sorted(state)}")
+
     def _enter(self, frame: Frame) -> VisitMoment | None:
         if not self._is_cut and frame.domain == self._domain:
             return None
@@ -81,3 +108,38 @@ def pictures(moment: VisitMoment) -> Iterator[tuple[str, bytes]]:
     for kind, labels_HW in maps.items():
         if labels_HW is not None:
             yield f"{stem}-{kind}.png", encode_png(colorize(labels_HW, CITYSCAPES.colors))
+
+
+def _kept_moment(moment: VisitMoment) -> State:
+    frame = moment.frame
+    return {
+        "index": frame.index,
+        "captured_at_s": frame.captured_at_s,
+        "image": torch.from_numpy(frame.image_HWC),
+        "label": _tensor(frame.label_HW),
+        "served": torch.from_numpy(moment.labels_HW),
+        "frozen": _tensor(moment.frozen_labels_HW),
+    }
+
+
+def _moment_again(visit: int, domain: str | None, state: State) -> VisitMoment:
+    match state:
+        case {
+            "index": int(index),
+            "captured_at_s": float(captured_at_s),
+            "image": Tensor() as image_HWC,
+            "label": Tensor() | None as label_HW,
+            "served": Tensor() as served_HW,
+            "frozen": Tensor() | None as frozen_HW,
+        }:
+            frame = Frame(index, captured_at_s, image_HWC.numpy(), label_HW=_array(label_HW), domain=domain)
+            return VisitMoment(visit, frame, served_HW.numpy(), _array(frozen_HW))
+    raise ValueError(f"not a moment: it has the keys {sorted(state)}")
+
+
+def _tensor(labels_HW: np.ndarray | None) -> Tensor | None:
+    return None if labels_HW is None else torch.from_numpy(labels_HW)
+
+
+def _array(labels_HW: Tensor | None) -> np.ndarray | None:
+    return None if labels_HW is None else labels_HW.numpy()

@@ -37,6 +37,14 @@ class TerminalPanel(Protocol):
     def close(self) -> None: ...
 
 
+class Terminal(Console):
+    """A console that says so when nobody reads it any more, as in `| head`; rich's own would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while a BrokenPipeError is handled; the front door ends the run for it."""
+        raise BrokenPipeError("nobody reads the output any more")
+
+
 def open_panel(status: Status, *, console: Console, url: str | None, is_quiet: bool) -> TerminalPanel:
     """The fitting one: silent, live on a terminal, plain lines elsewhere. `status` must observe events first."""
     if is_quiet:

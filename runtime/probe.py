@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.preprocess import labels_of, normalise
+from runtime.state import State
 
 SAMPLES = 8
 HALVED_FROM = 128  # rows; smaller images are looked at whole
@@ -72,6 +73,18 @@ class Probe:
             miou_frozen=self._miou_frozen,
             lost_class=int(lost_K.float().argmax()) if bool(lost_K.any()) else None,
         )
+
+    def state(self) -> State:
+        """What candidates answered lately, and whose turn it is."""
+        return {"answers": self._answers_NHW.clone(), "next": self._next}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`, of a probe with the same samples."""
+        match state:
+            case {"answers": Tensor() as seen_NHW, "next": int(number)} if seen_NHW.shape == self._frozen_NHW.shape:
+                self._answers_NHW, self._next = seen_NHW, number
+            case _:
+                raise ValueError("not the state of a probe with these samples")
 
     def _answer(self, model: nn.Module, number: int) -> Tensor:
         """Labels of one sample, (1, H, W) on the host."""

@@ -7,7 +7,6 @@ the calling thread, once to each observer. Scores and report come from packages 
 import dataclasses
 import os
 import platform
-import re
 import resource
 import signal
 import threading
@@ -15,39 +14,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 import torch
-from rich.console import Console
 
+from models.tensorfile import CheckpointInvalid
 from models.trainable import frozen_digest
-from runtime.build import Parts, build
-from runtime.checkpoints import VersionArchive
+from runtime.build import Parts, Start, build
 from runtime.config import RuntimeConfig, to_toml
 from runtime.events import (
-    CheckpointSaved,
     Event,
     Fault,
-    FrameCaptured,
-    FrameDropped,
     Observer,
-    Prediction,
     RunFinished,
+    RunResumed,
     RunStarted,
+    SnapshotTaken,
 )
 from runtime.metrics import Metrics, new_registry
-from runtime.panel import open_panel, render_summary
-from runtime.record import RunRecord, refuse_existing
+from runtime.origin import Origin, find_origin
+from runtime.panel import Terminal, open_panel, render_summary
+from runtime.record import RunRecord
+from runtime.saving import Saver
 from runtime.scores import Scores
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
 
 EXIT_INTERRUPTED = 130
-MAX_NAME = 80  # characters of a stream in the name of a run folder; file systems allow 255 in all
 
 
 class Scorer(Observer, Protocol):
@@ -70,48 +66,56 @@ class Outcome:
 def run_session(config: RuntimeConfig, *, make_scorer: Callable[[tuple[str, ...]], Scorer], finish: Finish) -> Outcome:
     """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it.
 
-    Raises what `build` raises, PortBusy and RunFolderExists before anything is written.
+    Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
     """
-    run_dir = config.run.run_dir or default_run_dir(config)
-    refuse_existing(run_dir)
-    parts = build(config)
-    session = Session(config, parts, make_scorer(parts.manifest.classes), run_dir)
+    origin = find_origin(config)
+    parts = build(config, start=Start(origin.next_frame, origin.num_before))
+    _take_up(origin, parts)
+    session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     with stop_on_signals(session.stop):
         try:
             session.drive()
         finally:
             summary = session.close(finish)
-    return Outcome(summary, run_dir)
+    return Outcome(summary, origin.run_dir)
 
 
 class Session:
     """Observers around the parts of one run. `close` must follow `drive`, also when it raised."""
 
-    def __init__(self, config: RuntimeConfig, parts: Parts, scorer: Scorer, run_dir: Path) -> None:
+    def __init__(self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin) -> None:
         self.stop = threading.Event()
         self._config = config
         self._parts = parts
         self._scorer = scorer
+        self._origin = origin
         self._status = Status(scores=scorer.scores)
         self._faults = parts.faults
-        self._tally = Tally()
+        self._is_dispatching = False
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
         self._record = RunRecord(
-            run_dir,
-            config_toml=to_toml(dataclasses.replace(config, run=dataclasses.replace(config.run, run_dir=None))),
+            origin.run_dir,
+            config_toml=to_toml(
+                dataclasses.replace(config, run=dataclasses.replace(config.run, run_dir=None, resume=None))
+            ),
             scores=scorer.scores,
             on_fault=lambda detail: self._note_fault("record", detail),
-        )
-        self._archive = VersionArchive(
-            run_dir / "checkpoints", parts.weights, every_s=config.run.checkpoint_every_s, clock=time.monotonic
+            events_bytes=origin.events_bytes,
         )
         self._console = Terminal()
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
         self._summary = SummaryBuilder(describe_environment(_device_name(parts.device)))
+        self._saver = Saver(
+            self._record,
+            observers={"scores": scorer, "summary": self._summary, "record": self._record},
+            stream_faults=lambda: parts.stream.faults,
+        )
+        if origin.checkpoint is not None:
+            self._saver.restore(origin.checkpoint)
         self._observers: tuple[Observer, ...] = (
-            *(self._tally, scorer, self._status, self._metrics),
+            *(self._saver.position, scorer, self._status, self._metrics),
             *(self._summary, self._record, self._panel),
         )
 
@@ -124,21 +128,43 @@ class Session:
         if not self._config.run.quiet:
             self._console.print(self._parts.report.lines()[0], highlight=False)
         try:
-            self.dispatch(self._opening())
+            self._open()
             self._parts.driver.run(self.dispatch, self.stop)
             reason = "interrupted" if self.stop.is_set() else "end"
         finally:
             self._parts.stream.close()
-            self._save(self._archive.save())
+            self._save_last()
             self.dispatch(self._closing(reason, time.monotonic() - started_at_s))
 
     def dispatch(self, event: Event) -> None:
-        """Hand one event to every observer, then the faults they found, then save what is due."""
+        """Hand one event to every observer, then the faults they found and what became of checkpoints."""
+        if isinstance(event, SnapshotTaken):
+            self._saver.save(event)
+        else:
+            self._hand_out(event)
+        while not self._faults.empty():
+            self._hand_out(self._faults.get())
+        for saved in self._saver.finished():
+            self._hand_out(saved)
+
+    def _hand_out(self, event: Event) -> None:
+        self._is_dispatching = True
         for observer in self._observers:
             observer.observe(event)
-        self._dispatch_faults()
-        if isinstance(event, Prediction):
-            self._save(self._archive.save_if_due())
+        self._is_dispatching = False
+
+    def _save_last(self) -> None:
+        """Save where the run ends, unless observers may disagree on where that is: then the checkpoint before holds."""
+        if self._is_dispatching:
+            return
+        for saved in self._saver.settle():
+            self._hand_out(saved)
+        try:
+            self._saver.save(self._parts.snapshots.take(self._parts.cycle))
+        except Exception as error:  # a device that is lost cannot be copied from; the run is to end as it would
+            self._note_fault("checkpoint", f"{type(error).__name__}: {error}")
+        for saved in self._saver.settle():
+            self._hand_out(saved)
 
     def close(self, finish: Finish) -> dict[str, Any]:
         """End page, panel and record; write summary and report, print the table; returns the summary."""
@@ -146,7 +172,8 @@ class Session:
             self._web.stop()
         self._panel.close()
         self._record.close()
-        self._dispatch_faults()
+        while not self._faults.empty():
+            self._hand_out(self._faults.get())
         summary = self._summary.build(self._scorer.scores())
         self._record.write_summary(summary)
         render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
@@ -166,14 +193,17 @@ class Session:
             lost = f"the run folder is incomplete: {self._record.path}: {error.strerror or error}"
             self._console.print(lost, markup=False)
 
-    def _dispatch_faults(self) -> None:
-        while not self._faults.empty():
-            fault = self._faults.get()
-            for observer in self._observers:
-                observer.observe(fault)
+    def _open(self) -> None:
+        """The first events; a run that goes on does so from its checkpoint."""
+        self.dispatch(self._opening())
+        if self._origin.is_resumed:
+            checkpoint = self._origin.checkpoint
+            version = 0 if checkpoint is None else checkpoint.version
+            self.dispatch(RunResumed(self._origin.next_frame, version, time.monotonic(), self._origin.detail))
 
     def _opening(self) -> RunStarted:
         parts, config = self._parts, self._config
+        num_left = parts.stream.num_frames
         return RunStarted(
             stream=parts.stream.name,
             method=config.adaptation.method,
@@ -183,7 +213,7 @@ class Session:
             pace=config.run.pace,
             size_HW=parts.size_HW,
             stream_fps=parts.stream.fps,
-            num_frames=parts.stream.num_frames,
+            num_frames=None if num_left is None else num_left + self._origin.next_frame,
             classes=parts.manifest.classes,
             trainable_parameters=parts.report.trainable if config.adaptation.method != "frozen" else 0,
             total_parameters=parts.report.total,
@@ -195,12 +225,12 @@ class Session:
         return RunFinished(
             reason=reason,
             wall_s=wall_s,
-            in_flight=self._tally.in_flight,
+            in_flight=self._saver.position.in_flight,
             frozen_digest=frozen_digest(self._parts.model),
             peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             peak_device_mb=torch.cuda.max_memory_allocated() / 2**20 if is_cuda else 0.0,
             replay_mb=self._parts.replay.statistics().num_bytes / 2**20,
-            stream_faults=dict(self._parts.stream.faults),
+            stream_faults=dict(self._saver.stream_faults()),
         )
 
     def _build_metrics(self) -> Metrics:
@@ -232,33 +262,6 @@ class Session:
         """Any thread; dispatched with the next event."""
         self._faults.put(Fault(component=component, detail=detail, at_s=time.monotonic()))
 
-    def _save(self, saved: CheckpointSaved | None) -> None:
-        if saved is not None:
-            for observer in self._observers:
-                observer.observe(saved)
-
-
-class Terminal(Console):
-    """A console that says so when nobody reads it any more, as in `| head`; rich's own would exit with 1."""
-
-    def on_broken_pipe(self) -> None:
-        """Called while a BrokenPipeError is handled; the front door ends the run for it."""
-        raise BrokenPipeError("nobody reads the output any more")
-
-
-class Tally:
-    """Counts frames in flight: captured, and neither predicted nor dropped yet."""
-
-    def __init__(self) -> None:
-        self.in_flight = 0
-
-    def observe(self, event: Event) -> None:
-        match event:
-            case FrameCaptured():
-                self.in_flight += 1
-            case Prediction() | FrameDropped():
-                self.in_flight -= 1
-
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
@@ -280,11 +283,17 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def default_run_dir(config: RuntimeConfig) -> Path:
-    """runs/<UTC time>-<stream>-<method>, with what a file name cannot carry replaced."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    stream = re.sub(r"[^A-Za-z0-9._-]+", "_", config.stream.stream)[-MAX_NAME:].strip("_") or "stream"
-    return Path("runs") / f"{stamp}-{stream}-{config.adaptation.method}"
+def _take_up(origin: Origin, parts: Parts) -> None:
+    """Give the parts what the checkpoint holds; CheckpointInvalid where it is of other parts than these."""
+    if origin.checkpoint is None:
+        return
+    try:
+        parts.snapshots.restore(parts.cycle, origin.checkpoint.state)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointInvalid(
+            f"--resume {origin.run_dir}: its checkpoint does not fit ({error}); give --checkpoint the source model it "
+            "was begun with"
+        ) from error
 
 
 def _device_name(device: torch.device) -> str:

@@ -10,12 +10,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.tensorfile import tensors_digest
 from runtime.lanes import HOST, Lane
+from runtime.state import State, array_again, kept, kept_array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +49,7 @@ class VersionedWeights:
         self._latest = Version(number=0, tensors=self._copied(source), parent=None, frame_index=-1)
         self._source = self._latest
         self._num_published = 0
+        self._source_digest = tensors_digest(source)
 
     @property
     def source(self) -> Version:
@@ -98,3 +102,40 @@ class VersionedWeights:
             copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         self._lane.record().wait()
         return MappingProxyType(copies)
+
+    def state(self) -> State:
+        """The newest version, and by which source weights it was learnt."""
+        newest = self._latest
+        return {
+            "number": newest.number,
+            "num_published": self._num_published,
+            "parent": newest.parent,
+            "frame_index": newest.frame_index,
+            "appearance": kept_array(newest.appearance_F),
+            "source_sha256": self._source_digest,
+            "tensors": {name: kept(tensor) for name, tensor in newest.tensors.items()},
+        }
+
+    def load_state(self, state: State) -> None:
+        """Serve the version of `state`; ValueError, and no change, where it was learnt from other source weights."""
+        match state:
+            case {
+                "number": int(number),
+                "num_published": int(num_published),
+                "parent": int() | None as parent,
+                "frame_index": int(frame_index),
+                "appearance": Tensor() | None as appearance_F,
+                "source_sha256": str(digest),
+                "tensors": dict(tensors),
+            }:
+                source = self._source.tensors
+                if digest != self._source_digest or tensors.keys() != source.keys():
+                    raise ValueError("the weights were learnt from another source model than the one at hand")
+                moved = {name: cast(Tensor, tensors[name]).to(tensor.device) for name, tensor in source.items()}
+                self._lane.record().wait()
+            case _:
+                raise ValueError(f"not the state of versioned weights: it has the keys {sorted(state)}")
+        with self._turn:
+            self._num_published = num_published
+            if number != self._source.number:
+                self._latest = Version(number, MappingProxyType(moved), parent, frame_index, array_again(appearance_F))

@@ -7,13 +7,13 @@ from streams.protocol import Stream
 
 
 class Limited:
-    """A stream that ends after `max_frames` frames, and closes what it wraps."""
+    """A stream that ends after `max_frames` frames, `num_before` of which were given earlier; closes what it wraps."""
 
-    def __init__(self, stream: Stream, *, max_frames: int) -> None:
+    def __init__(self, stream: Stream, *, max_frames: int, num_before: int = 0) -> None:
         if max_frames < 1:
             raise ValueError(f"stream.max_frames must be at least 1, got {max_frames}; leave it out to play to the end")
         self._stream = stream
-        self._max_frames = max_frames
+        self._num_left = max(max_frames - num_before, 0)
 
     @property
     def name(self) -> str:
@@ -30,7 +30,7 @@ class Limited:
     @property
     def num_frames(self) -> int | None:
         whole = self._stream.num_frames
-        return self._max_frames if whole is None else min(whole, self._max_frames)
+        return self._num_left if whole is None else min(whole, self._num_left)
 
     @property
     def cursor(self) -> int:
@@ -41,12 +41,13 @@ class Limited:
         return self._stream.faults
 
     def __iter__(self) -> Iterator[Frame]:
-        num_left = self._max_frames
-        for frame in self._stream:
-            yield frame
-            num_left -= 1
-            if num_left == 0:
-                break
+        if self._num_left:
+            num_left = self._num_left
+            for frame in self._stream:
+                yield frame
+                num_left -= 1
+                if num_left == 0:
+                    break
         self.close()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ the frozen model answers as well; then version 0 serves.
 # H height, W width
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from runtime.events import Prediction, TrustChanged
 from runtime.guard import Guard
 from runtime.serving import SwappedReplica
 from runtime.shares import agreement
+from runtime.state import State, array_again, kept, kept_array
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 
@@ -125,6 +127,34 @@ class Candidate:
     def retire(self) -> None:
         """Publish nothing any more. Any thread."""
         self._weights.retire_writer()
+
+    def state(self) -> State:
+        """Copies of both averages, and what guard and trust remember."""
+        return {
+            "average": {name: kept(tensor) for name, tensor in self._average.items()},
+            "good": {name: kept(tensor) for name, tensor in self._good.items()},
+            "guard": self._guard.state(),
+            "trust": self._trust.state(),
+            "appearance": kept_array(self._appearance_F),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`; the weights that serve are not the candidate's to set."""
+        match state:
+            case {
+                "average": dict(average),
+                "good": dict(good),
+                "guard": dict(guard),
+                "trust": dict(trust),
+                "appearance": Tensor() | None as appearance_F,
+            }:
+                _copy({name: cast(Tensor, average[name]) for name in self._average}, into=self._average)
+                _copy({name: cast(Tensor, good[name]) for name in self._good}, into=self._good)
+                self._guard.load_state(guard)
+                self._trust.load_state(trust)
+                self._appearance_F = array_again(appearance_F)
+            case _:
+                raise ValueError(f"not the state of a candidate: it has the keys {sorted(state)}")
 
     def _changed(self, frame_index: int, share: float) -> TrustChanged:
         return TrustChanged(

@@ -10,6 +10,7 @@ prediction go on to the learner.
 # H height, W width
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from runtime.gate import InputGate
 from runtime.governor import Governor
 from runtime.predictor import Shadow
 from runtime.shift.monitor import ShiftMonitor
+from runtime.snapshots import Snapshots
+from runtime.state import State, restore, state_of
 
 WEIGH_PERIOD = 2  # frames between comparisons of adapted and frozen, a forward pass each unless shadowed anyway
 
@@ -47,6 +50,18 @@ class ShadowPlan:
             self._newest = self._shadow.predict(prediction)
         return self._newest.labels_HW
 
+    def state(self) -> State:
+        """How near the next shadowed frame is."""
+        return {"credit": self._credit}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {"credit": float(credit)}:
+                self._credit = credit
+            case _:
+                raise ValueError(f"not the state of a shadow plan: it has the keys {sorted(state)}")
+
 
 class AdaptationCycle:
     """Owned by one thread. Without a learner (frozen method) it still watches for shifts."""
@@ -60,6 +75,7 @@ class AdaptationCycle:
         shadow: ShadowPlan,
         learner: Learner | None,
         clock: Callable[[], float],
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._monitor = monitor
         self._schedule = schedule
@@ -67,11 +83,12 @@ class AdaptationCycle:
         self._shadow = shadow
         self._learner = learner
         self._clock = clock
+        self._snapshots = snapshots
         self._gate = InputGate()
         self._score = 0.0
 
     def consider(self, predictions: Sequence[Prediction]) -> Iterator[Event]:
-        """Watch every usable frame in order, then act on the newest; yields events as they happen."""
+        """Watch every usable frame in order, act on the newest, and take a snapshot where one is due; yields events."""
         newest_usable = None
         for prediction in predictions:
             yield from self._shadow.events(prediction)
@@ -93,6 +110,8 @@ class AdaptationCycle:
         if self._learner is not None and newest_usable is not None:
             yield from self._weigh(self._learner, newest_usable)
             yield from self._act(self._learner, newest_usable)
+        if self._snapshots is not None and self._snapshots.is_due():
+            yield self._snapshots.take(self)
 
     def _notice(self, shift: ShiftEvent) -> Iterator[Event]:
         self._schedule.notice(shift)
@@ -145,3 +164,23 @@ class AdaptationCycle:
             yield rollback
         if (changed := self._governor.note_step(step)) is not None:
             yield changed
+
+    def state(self) -> State:
+        """Everything watching and learning remember. Taken by the owner, between two calls of `consider`."""
+        return {"score": self._score} | {name: state_of(part) for name, part in self._parts().items()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        for name, part in self._parts().items():
+            restore(part, cast(State, state[name]))
+        self._score = cast(float, state["score"])
+
+    def _parts(self) -> dict[str, object]:
+        return {
+            "monitor": self._monitor,
+            "schedule": self._schedule,
+            "governor": self._governor,
+            "gate": self._gate,
+            "shadow": self._shadow,
+            "learner": self._learner,
+        }

@@ -9,6 +9,7 @@ to the last good candidate.
 # H height, W width
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.method import Method, Target
 from runtime.effort import Depth
 from runtime.events import AdaptationStep, Prediction, Rollback, TrustChanged
+from runtime.state import State, kept, restore, state_of
 
 RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
 RELAX_STEPS = 10  # 0.5^10 = 0.1 % of the offset is left; then the source weights are taken exactly
@@ -118,6 +120,48 @@ class Learner:
     def retire(self) -> None:
         """Publish nothing any more. Any thread."""
         self._candidate.retire()
+
+    def state(self) -> State:
+        """Copies of student, candidate and optimizer (by the order of its parameters), and the method's own state."""
+        optimizer = self._optimizer.state_dict()
+        return {
+            "student": {name: kept(tensor) for name, tensor in self._trained.items()},
+            "candidate": self._candidate.state(),
+            "moments": {
+                str(position): {name: kept(torch.as_tensor(value)) for name, value in moments.items()}
+                for position, moments in optimizer["state"].items()
+            },
+            "learning_rates": [float(group["lr"]) for group in optimizer["param_groups"]],
+            "num_relaxed": self._num_relaxed,
+            "num_refused": self._num_refused,
+            "method": state_of(self._method),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {
+                "student": dict(student),
+                "candidate": dict(candidate),
+                "moments": dict(moments),
+                "learning_rates": list(rates),
+                "num_relaxed": int(num_relaxed),
+                "num_refused": int(num_refused),
+                "method": dict(method),
+            }:
+                self._num_relaxed, self._num_refused = num_relaxed, num_refused
+            case _:
+                raise ValueError(f"not the state of a learner: it has the keys {sorted(state)}")
+        with torch.no_grad():
+            for name, tensor in self._trained.items():
+                tensor.copy_(cast(Tensor, student[name]))
+        self._candidate.load_state(candidate)
+        document = self._optimizer.state_dict()
+        document["state"] = {int(position): values for position, values in moments.items()}
+        for group, rate in zip(document["param_groups"], rates, strict=True):
+            group["lr"] = rate
+        self._optimizer.load_state_dict(document)
+        restore(self._method, method)
 
     def _descend(self, loss: Tensor, loss_value: float, target: Target) -> tuple[str, str]:
         """Backward, step, average, guard: the outcome and its detail."""

@@ -8,6 +8,7 @@ source the weights are pulled to the source's until they are equal. Decisions on
 from enum import Enum
 
 from runtime.events import ShiftEvent
+from runtime.state import State
 
 UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
 
@@ -55,3 +56,15 @@ class LearningSchedule:
     def spend(self) -> None:
         """A step was taken."""
         self._remaining = max(0, self._remaining - 1)
+
+    def state(self) -> State:
+        """Where the stream is, and what is left of the budget."""
+        return {"remaining": self._remaining, "is_away": self._is_away}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {"remaining": int(remaining), "is_away": bool(is_away)}:
+                self._remaining, self._is_away = remaining, is_away
+            case _:
+                raise ValueError(f"not the state of a learning schedule: it has the keys {sorted(state)}")

@@ -6,10 +6,12 @@ stream that starts in a shifted domain is away after its first frames. It does n
 """
 
 import numpy as np
+from torch import Tensor
 
 from runtime.events import ShiftEvent, ShiftScore
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import SourceAppearance
+from runtime.state import State, array_again, kept_array
 from streams.frame import Frame
 
 RETURN_SHARE = 0.9  # a shifted domain is left below this share of the threshold
@@ -55,6 +57,29 @@ class ShiftMonitor:
             self._anchor_F = self._smoothed_F
             event = ShiftEvent(frame_index=frame.index, kind=kind, score=score, true_domain=frame.domain, at_s=at_s)
         return ShiftScore(frame_index=frame.index, score=score, is_shifted=self._is_shifted, at_s=at_s), event
+
+    def state(self) -> State:
+        """A copy of the smoothed features, those at the last shift, and the side of the threshold."""
+        return {
+            "smoothed": kept_array(self._smoothed_F),
+            "anchor": kept_array(self._anchor_F),
+            "is_shifted": self._is_shifted,
+            "num_contrary": self._num_contrary,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {
+                "smoothed": Tensor() | None as smoothed_F,
+                "anchor": Tensor() | None as anchor_F,
+                "is_shifted": bool(is_shifted),
+                "num_contrary": int(num_contrary),
+            }:
+                self._smoothed_F, self._anchor_F = array_again(smoothed_F), array_again(anchor_F)
+                self._is_shifted, self._num_contrary = is_shifted, num_contrary
+            case _:
+                raise ValueError(f"not the state of a shift monitor: it has the keys {sorted(state)}")
 
     def _decide(self, score: float) -> str | None:
         is_contrary = score < RETURN_SHARE if self._is_shifted else score > 1.0

@@ -10,7 +10,7 @@ PROG = "udaseg-runtime"
 
 
 def read(*arguments):
-    return parse(RuntimeConfig, arguments, prog=PROG, load=load_toml)
+    return parse(RuntimeConfig, arguments, prog=PROG, bases={"--config": load_toml})
 
 
 def refusal(*arguments, **options):

@@ -1,0 +1,71 @@
+"""Where a run begins: at the first frame in a new folder, or where an earlier process stopped, in the old one.
+
+Asked before anything slow is built. It reads checkpoints and changes nothing.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.tensorfile import CheckpointInvalid
+from runtime.checkpoints import Checkpoint, newest_checkpoint
+from runtime.config import RuntimeConfig
+from runtime.record import refuse_existing
+from runtime.resume import refuse_changes
+
+MAX_NAME = 80  # characters of a stream in the name of a run folder; file systems allow 255 in all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """`checkpoint` is None for a run that begins at the first frame; `detail` says what a resumed run has lost."""
+
+    run_dir: Path
+    is_resumed: bool = False
+    checkpoint: Checkpoint | None = None
+    detail: str = ""
+
+    @property
+    def next_frame(self) -> int:
+        return 0 if self.checkpoint is None else self.checkpoint.next_frame
+
+    @property
+    def num_before(self) -> int:
+        """Frames that were captured before that one."""
+        return 0 if self.checkpoint is None else self.checkpoint.num_before
+
+    @property
+    def events_bytes(self) -> int | None:
+        """The length at which the record of events goes on; None in a new folder."""
+        if not self.is_resumed:
+            return None
+        return 0 if self.checkpoint is None else self.checkpoint.events_bytes
+
+
+def find_origin(config: RuntimeConfig) -> Origin:
+    """Raises RunFolderExists, ConfigError, and CheckpointInvalid where no checkpoint of a resumed run is whole."""
+    run_dir = config.run.resume
+    if run_dir is None:
+        run_dir = config.run.run_dir or default_run_dir(config)
+        refuse_existing(run_dir)
+        return Origin(run_dir)
+    refuse_changes(config)
+    folder = run_dir / "checkpoints"
+    found = newest_checkpoint(folder)
+    if found.checkpoint is None and found.passed_over:
+        raise CheckpointInvalid(
+            f"--resume {run_dir}: none of its {len(found.passed_over)} checkpoints is whole ({found.passed_over[0]}); "
+            f"bring back the files, or remove {folder} to begin again at the first frame"
+        )
+    lost = [f"passed over {reason}" for reason in found.passed_over]
+    if found.checkpoint is None:
+        lost.append("no checkpoint had been written yet, so it begins again at the first frame")
+    return Origin(run_dir, True, found.checkpoint, "; ".join(lost))
+
+
+def default_run_dir(config: RuntimeConfig) -> Path:
+    """runs/<UTC time>-<stream>-<method>, with what a file name cannot carry replaced."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    stream = re.sub(r"[^A-Za-z0-9._-]+", "_", config.stream.stream)[-MAX_NAME:].strip("_") or "stream"
+    return Path("runs") / f"{stamp}-{stream}-{config.adaptation.method}"

@@ -1,0 +1,154 @@
+"""Saving: what a run needs to go on, from a snapshot and what the observers know, to a checkpoint on disk.
+
+    saver = Saver(record, observers={"scores": scores, "record": record}, stream_faults=lambda: stream.faults)
+    saver.position.observe(event)               # where in the stream the run stands
+    saver.save(snapshot)                        # returns at once; the disk writer does the rest
+    for saved in saver.finished(): ...          # outcomes, as events
+
+Called by the thread that dispatches events, so a snapshot meets observers that have seen exactly the events before it.
+A disk that is slower than the interval costs checkpoints, one that is full or read-only too, and neither costs the run.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from runtime.checkpoints import Checkpoint, drop_newer, version_of, write_checkpoint
+from runtime.events import CheckpointSaved, Event, FrameCaptured, FrameDropped, Prediction, SnapshotTaken
+from runtime.record import PATIENCE_S, RunRecord
+from runtime.state import State, restore, state_of
+
+
+class Position:
+    """Observer that knows where in the stream a run stands: `next_frame` follows the newest frame predicted."""
+
+    def __init__(self) -> None:
+        self.next_frame = 0
+        self.in_flight = 0  # captured, and neither predicted nor dropped yet
+        self._num_captured = 0
+        self._ahead: deque[int] = deque()  # captured beyond the newest prediction; no more than hand-overs hold
+
+    @property
+    def num_before(self) -> int:
+        """Frames captured before `next_frame`; a run that goes on does not capture them again."""
+        return self._num_captured - len(self._ahead)
+
+    def go_on(self, next_frame: int, num_before: int) -> None:
+        """Stand where an earlier process stood."""
+        self.next_frame, self._num_captured = next_frame, num_before
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case FrameCaptured(index=index):
+                self.in_flight += 1
+                self._num_captured += 1
+                self._ahead.append(index)
+            case FrameDropped():
+                self.in_flight -= 1
+            case Prediction(frame=frame):
+                self.in_flight -= 1
+                self.next_frame = frame.index + 1
+                while self._ahead and self._ahead[0] <= frame.index:
+                    self._ahead.popleft()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Writing:
+    checkpoint: CheckpointSaved  # as it will be where nothing goes wrong
+    started_at_s: float
+    duration_s: "Future[float]"
+
+
+class Saver:
+    """One owner. At most one checkpoint is on its way to the disk; `observers` that keep a state are saved by name."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        *,
+        observers: Mapping[str, object],
+        stream_faults: Callable[[], Mapping[str, int]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.position = Position()
+        self._record = record
+        self._observers = dict(observers)
+        self._stream_faults = stream_faults
+        self._earlier_faults: Counter[str] = Counter()
+        self._clock = clock
+        self._saved = (-1, -1)  # frame and version of the newest checkpoint
+        self._writing: _Writing | None = None
+        self._skipped: list[CheckpointSaved] = []
+
+    def stream_faults(self) -> Mapping[str, int]:
+        """Unusable items of the stream by reason, over the whole run."""
+        return self._earlier_faults + Counter(self._stream_faults())
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Give the observers what they knew; ValueError where the state is not one of theirs."""
+        match checkpoint.state:
+            case {"observers": dict(observers), "stream": {"num_before": int(num_before), "faults": dict(faults)}}:
+                for name, observer in self._observers.items():
+                    restore(observer, cast(State, observers[name]))
+                self._earlier_faults = Counter(cast(dict[str, int], faults))
+            case _:
+                raise ValueError("the state holds no observers")
+        self.position.go_on(checkpoint.next_frame, num_before)
+        self._saved = (checkpoint.next_frame, checkpoint.version)
+        self._record.writer.submit(lambda: drop_newer(self._folder, checkpoint))
+
+    def save(self, snapshot: SnapshotTaken) -> None:
+        """Hand the snapshot to the disk writer, behind all events so far; `finished` tells what became of it."""
+        next_frame, version = self.position.next_frame, version_of(snapshot.state)
+        if (next_frame, version) == self._saved:
+            return
+        if self._writing is not None and not self._writing.duration_s.done():
+            waited_s = self._clock() - self._writing.started_at_s
+            slow = f"left out: the disk is slow, the checkpoint begun {waited_s:.1f} s ago is not written yet"
+            self._skipped.append(CheckpointSaved(version, slow, self._clock(), next_frame))
+            return
+        self._record.flush()
+        state = snapshot.state | {
+            "observers": {name: state_of(observer) for name, observer in self._observers.items()},
+            "stream": {"num_before": self.position.num_before, "faults": dict(self.stream_faults())},
+        }
+        saved = CheckpointSaved(version, "", self._clock(), next_frame)
+        job = self._record.writer.submit(lambda: self._write(next_frame, state))
+        self._writing = _Writing(saved, self._clock(), job)
+        self._saved = (next_frame, version)
+
+    def finished(self) -> Iterator[CheckpointSaved]:
+        """What became of the checkpoints since the last call."""
+        skipped, self._skipped = self._skipped, []
+        yield from skipped
+        writing = self._writing
+        if writing is None or not writing.duration_s.done():
+            return
+        self._writing = None
+        failure = writing.duration_s.exception()
+        if failure is None:
+            yield replace(writing.checkpoint, at_s=self._clock(), duration_s=writing.duration_s.result())
+        else:
+            self._saved = (-1, -1)
+            why = failure.strerror if isinstance(failure, OSError) else f"{type(failure).__name__}: {failure}"
+            yield replace(writing.checkpoint, at_s=self._clock(), error=f"{why or failure}: {self._folder}")
+
+    def settle(self, *, patience_s: float = PATIENCE_S) -> Iterator[CheckpointSaved]:
+        """Wait for the checkpoint on its way, if any, and tell what became of it."""
+        if self._writing is not None:
+            wait([self._writing.duration_s], timeout=patience_s)
+        yield from self.finished()
+
+    @property
+    def _folder(self) -> Path:
+        return self._record.path / "checkpoints"
+
+    def _write(self, next_frame: int, state: State) -> float:
+        """In the disk writer's thread; the time it took."""
+        started_at_s = self._clock()
+        write_checkpoint(self._folder, Checkpoint(next_frame, self._record.sync(), state))
+        return self._clock() - started_at_s

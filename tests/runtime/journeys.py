@@ -1,0 +1,61 @@
+"""A journey through the tiny world for tests of interruption: day, dusk with a stuck camera, and day again."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runtime.config import RuntimeConfig
+
+DAY, DUSK, NUM_FRAMES = 6, 12, 44
+STUCK = 15  # this frame repeats the one before
+
+# What differs between two runs of the same thing: when it happened, and how long it took.
+TIMES = ("t_s", "latency_ms", "inference_ms", "duration_ms")
+OF_ONE_PROCESS = ("checkpoint_saved", "run_resumed", "run_finished")
+
+
+def journey(tiny_world: Any, folder: Path) -> Any:
+    """The tiny world with one more split, `journey`: 8 frames of day, 16 of dusk with one repeated, 20 of day."""
+    data = folder / "journey"
+    shutil.copytree(tiny_world.data, data)
+    day = (data / "test_day.txt").read_text().splitlines()
+    dusk = (data / "test_dusk.txt").read_text().splitlines()
+    rows = [day[n % DAY] for n in range(8)] + [dusk[n % DUSK] for n in range(16)] + [day[n % DAY] for n in range(20)]
+    rows[STUCK] = rows[STUCK - 1]
+    (data / "journey.txt").write_text("\n".join(rows) + "\n")
+    return replace(tiny_world, data=data)
+
+
+def journey_config(world: Any, run_dir: Path, **run: Any) -> RuntimeConfig:
+    """Lockstep through the journey, with budget for a few steps at full rate."""
+    return world.config(
+        stream={"stream": "dataset:camvid:journey"},
+        adaptation={"budget": 5},
+        run={"run_dir": run_dir, "pace": "lockstep", "seed": 3, **run},
+    )
+
+
+def story(run_dir: Path) -> list[dict[str, Any]]:
+    """The events as recorded, without times and without what is said of processes and disks."""
+    rows = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
+    told = [row for row in rows if row["event"] not in OF_ONE_PROCESS]
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in told]
+
+
+def outcome(run_dir: Path) -> dict[str, Any]:
+    """The summary without times and memory."""
+    summary = json.loads((run_dir / "summary.json").read_text())
+    for key in ("wall_s", "fps", "latency_ms", "memory", "environment"):
+        del summary[key]
+    for key in ("step_ms", "duty"):
+        del summary["adaptation"][key]
+    return summary
+
+
+def final_weights(run_dir: Path) -> str:
+    """Digest of the newest checkpoint's version, as its manifest names it."""
+    newest = max((run_dir / "checkpoints").glob("*.json"))
+    manifest = json.loads(newest.read_text())
+    return f"{manifest['next_frame']} {manifest['version']} {manifest['parent']} {manifest['frame']}"
