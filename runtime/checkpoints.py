@@ -5,9 +5,9 @@
 
 One is a safetensors file (the version that serves under its plain names, so that it also is a weight file; the rest of
 the state under paths) and a small JSON manifest. Both appear by rename, the manifest last: it is what makes them a
-checkpoint, and its sha256 covers every byte of the other. Names sort by the frame a run goes on at, then by version
-(on a clear stream versions stand still, and a learner that lags publishes between two frames). Knows nothing of when to
-save and what the state means.
+checkpoint, and its sha256 covers every byte of the other. Names sort by the frame a run goes on at, then in the
+order of writing (a learner that lags learns on while no frame comes). Knows nothing of when to save and what the state
+means.
 """
 
 import hashlib
@@ -29,10 +29,12 @@ PATTERN = "frame-*.json"
 class Checkpoint:
     """`state` is a snapshot's with what observers and stream add to it (see `saving.py`).
 
-    The run goes on at frame `next_frame`; by then its record of events was `events_bytes` long.
+    The run goes on at frame `next_frame`; by then its record of events was `events_bytes` long. `serial` counts the
+    checkpoints of a run.
     """
 
     next_frame: int
+    serial: int
     events_bytes: int
     state: State
 
@@ -44,7 +46,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """What its files are called; later ones sort higher."""
-        return f"frame-{self.next_frame:010d}-version-{self.version:08d}"
+        return f"frame-{self.next_frame:010d}-{self.serial:06d}"
 
     @property
     def num_before(self) -> int:
@@ -114,6 +116,7 @@ def _encoded(checkpoint: Checkpoint) -> bytes:
     metadata = {
         "version": str(checkpoint.version),
         "next_frame": str(checkpoint.next_frame),
+        "serial": str(checkpoint.serial),
         "events_bytes": str(checkpoint.events_bytes),
         "state": text,
     }
@@ -124,8 +127,8 @@ def _decoded(content: bytes) -> Checkpoint:
     named, metadata = from_bytes(content)
     tensors = {name if SEPARATOR in name else SERVED + name: tensor for name, tensor in named.items()}
     match metadata:
-        case {"next_frame": next_frame, "events_bytes": events_bytes, "state": text}:
-            return Checkpoint(int(next_frame), int(events_bytes), unflatten(tensors, text))
+        case {"next_frame": next_frame, "serial": serial, "events_bytes": events_bytes, "state": text}:
+            return Checkpoint(int(next_frame), int(serial), int(events_bytes), unflatten(tensors, text))
     raise ValueError("holds tensors, but no state of a run")
 
 
@@ -134,6 +137,7 @@ def _manifest(checkpoint: Checkpoint, content: bytes) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "next_frame": checkpoint.next_frame,
+        "serial": checkpoint.serial,
         "version": checkpoint.version,
         "parent": checkpoint.weights["parent"],
         "frame": checkpoint.weights["frame_index"],

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -81,6 +82,7 @@ class Saver:
         self._earlier_faults: Counter[str] = Counter()
         self._clock = clock
         self._saved = (-1, -1)  # frame and version of the newest checkpoint
+        self._serial = 0
         self._writing: _Writing | None = None
         self._skipped: list[CheckpointSaved] = []
 
@@ -98,7 +100,7 @@ class Saver:
             case _:
                 raise ValueError("the state holds no observers")
         self.position.go_on(checkpoint.next_frame, num_before)
-        self._saved = (checkpoint.next_frame, checkpoint.version)
+        self._saved, self._serial = (checkpoint.next_frame, checkpoint.version), checkpoint.serial
         self._record.writer.submit(lambda: drop_newer(self._folder, checkpoint))
 
     def save(self, snapshot: SnapshotTaken) -> None:
@@ -116,8 +118,9 @@ class Saver:
             "observers": {name: state_of(observer) for name, observer in self._observers.items()},
             "stream": {"num_before": self.position.num_before, "faults": dict(self.stream_faults())},
         }
+        self._serial += 1
         saved = CheckpointSaved(version, "", self._clock(), next_frame)
-        job = self._record.writer.submit(lambda: self._write(next_frame, state))
+        job = self._record.writer.submit(partial(self._write, next_frame, self._serial, state))
         self._writing = _Writing(saved, self._clock(), job)
         self._saved = (next_frame, version)
 
@@ -147,8 +150,8 @@ class Saver:
     def _folder(self) -> Path:
         return self._record.path / "checkpoints"
 
-    def _write(self, next_frame: int, state: State) -> float:
+    def _write(self, next_frame: int, serial: int, state: State) -> float:
         """In the disk writer's thread; the time it took."""
         started_at_s = self._clock()
-        write_checkpoint(self._folder, Checkpoint(next_frame, self._record.sync(), state))
+        write_checkpoint(self._folder, Checkpoint(next_frame, serial, self._record.sync(), state))
         return self._clock() - started_at_s

@@ -9,10 +9,11 @@ from models.tensorfile import read_tensors
 from runtime.checkpoints import KEEP, Checkpoint, drop_newer, newest_checkpoint, write_checkpoint
 
 
-def checkpoint(next_frame=5, version=1):
+def checkpoint(next_frame=5, version=1, serial=1):
     """A small state with everything a state may hold."""
     return Checkpoint(
         next_frame,
+        serial,
         events_bytes=100 * next_frame,
         state={
             "weights": {
@@ -56,14 +57,16 @@ def test_a_checkpoint_is_also_a_weight_file(folder) -> None:
     manifest = json.loads(path.with_suffix(".json").read_text())
     sha256 = manifest.pop("sha256")
     assert len(sha256) == 64
-    assert manifest == {"schema": 2, "next_frame": 5, "version": 1, "parent": 0, "frame": 4, "events_bytes": 500}
+    assert manifest == {
+        "schema": 2, "next_frame": 5, "serial": 1, "version": 1, "parent": 0, "frame": 4, "events_bytes": 500,
+    }  # fmt: skip
 
 
-def test_names_sort_by_frame_then_version(folder) -> None:
-    for next_frame, version in ((9, 4), (10, 4), (10, 5)):
-        write_checkpoint(folder, checkpoint(next_frame, version))
+def test_names_sort_by_frame_then_order_of_writing(folder) -> None:
+    for next_frame, version, serial in ((9, 4, 9), (10, 5, 10), (10, 0, 11)):
+        write_checkpoint(folder, checkpoint(next_frame, version, serial))
     found = newest_checkpoint(folder).checkpoint
-    assert (found.next_frame, found.version) == (10, 5)
+    assert (found.next_frame, found.version) == (10, 0)
 
 
 def test_only_the_newest_are_kept(folder) -> None:
@@ -75,8 +78,8 @@ def test_only_the_newest_are_kept(folder) -> None:
 
 def test_what_a_killed_process_left_is_swept(folder) -> None:
     folder.mkdir(parents=True)
-    (folder / ".frame-0000000001-version-00000000.safetensors.abc.tmp").write_bytes(b"half")
-    (folder / "frame-0000000002-version-00000000.safetensors").write_bytes(b"without manifest")
+    (folder / ".frame-0000000001-000001.safetensors.abc.tmp").write_bytes(b"half")
+    (folder / "frame-0000000002-000001.safetensors").write_bytes(b"without manifest")
     assert newest_checkpoint(folder).checkpoint is None
     write_checkpoint(folder, checkpoint())
     assert names(folder) == [f"{checkpoint().name}.{suffix}" for suffix in ("json", "safetensors")]
@@ -146,8 +149,8 @@ def test_damaged_ones_do_not_outlive_the_sound_ones_written_after(folder) -> Non
         damage(folder / f"{checkpoint(next_frame).name}.safetensors", "cut 0.5")
     found = newest_checkpoint(folder)
     drop_newer(folder, found.checkpoint)
-    write_checkpoint(folder, checkpoint(7, version=2))
-    assert newest_checkpoint(folder).checkpoint.name == checkpoint(7, version=2).name
+    write_checkpoint(folder, checkpoint(7, serial=2))
+    assert newest_checkpoint(folder).checkpoint.name == checkpoint(7, serial=2).name
     assert not (folder / f"{checkpoint(8).name}.json").exists()
 
 
