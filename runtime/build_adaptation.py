@@ -18,7 +18,7 @@ from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.schedule import LearningSchedule
-from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig, nearest
+from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.memory import memory_share
@@ -45,12 +45,6 @@ class Adaptation:
 
     cycle: AdaptationCycle
     snapshots: Snapshots
-
-
-def require_method(config: AdaptationConfig) -> None:
-    """ConfigError where there is no such method."""
-    if config.method not in METHODS:
-        raise ConfigError(f"--method {config.method}: no such method; {nearest(config.method, list(METHODS))}")
 
 
 def build_adaptation(
