@@ -1,4 +1,4 @@
-"""The visits of a run in bounded memory: the newest in full, the last thousand as scores, all of them in the figures.
+"""The visits of a run in bounded memory: the newest in full, the last 256 as scores, all of them in the figures.
 
 A visit is a maximal run of predicted frames of one domain, so a domain that returns is visited again. In live runs the
 frozen model may answer a frame after the stream has moved on, so a visit stays open for a while after it was left;
@@ -21,7 +21,7 @@ from evaluation.visits import VisitTally
 from runtime.scores import VisitScore
 from runtime.state import State
 
-MAX_LISTED = 1000
+MAX_LISTED = 256
 LATE_FRAMES = 128  # predictions after which no shadow of a visit is waited for; the learner lags by two inboxes of 16
 
 

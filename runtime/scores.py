@@ -27,8 +27,8 @@ class Scores:
 
     `worst_drop` is the largest miou_frozen - miou over visits, `negative_window_share` the share of windows in which
     the adapted model was meaningfully below the frozen one, `recovery_frames` how many frames each
-    visit after the first took to recover (None: it did not). Of more than a thousand visits `visits` and
-    `recovery_frames` hold the newest thousand; all other figures are over every visit there was.
+    visit after the first took to recover (None: it did not). Of more than 256 visits `visits` and
+    `recovery_frames` hold the newest 256; all other figures are over every visit there was.
     """
 
     classes: tuple[str, ...]

@@ -88,12 +88,14 @@ class VersionedWeights:
             return self._latest
 
     def retire_writer(self) -> Version:
-        """Refuse whatever a writer still publishes, also one in the midst of it: `latest` is final, and returned.
+        """Refuse whatever a writer still publishes, also one in the midst of it; version 0 serves, and is returned.
 
-        For a writer that is hung: it cannot be stopped, only ignored, and may wake at any time.
+        For a writer that is hung: it cannot be stopped, only ignored, and may wake at any time. Nobody is left to watch
+        whether what it learnt still fits the stream.
         """
         with self._turn:
             self._is_retired = True
+            self._latest = self._source
             return self._latest
 
     def _copied(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

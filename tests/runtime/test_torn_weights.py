@@ -255,7 +255,8 @@ def test_a_late_writer_reaches_no_prediction(make) -> None:
     at = {100: lambda: final.append(weights.retire_writer().number)}
     verdict = predict_under_fire(300, make(weights), Learning(weights).publish, at=at)
     assert verdict.num_torn == 0 and verdict.num_refused >= 200
-    assert set(verdict.versions[100:]) == {final[0]} and verdict.versions[99] <= final[0]
+    assert final == [0] and set(verdict.versions[100:]) == {0}  # the source, whatever was learnt
+    assert verdict.versions[99] > 0
 
 
 # Mutations: each breaks the publication in one way, and every prediction must show it.

@@ -57,13 +57,14 @@ def test_a_reader_never_sees_half_a_version() -> None:
     assert weights.latest.number == 599
 
 
-def test_a_retired_writer_changes_nothing_any_more() -> None:
+def test_a_retired_writer_changes_nothing_any_more_and_the_source_serves() -> None:
     weights = VersionedWeights({"a": torch.zeros(1)})
-    served = weights.publish({"a": torch.ones(1)}, frame_index=1)
-    assert weights.retire_writer() is served
-    with pytest.raises(WriterRetired, match="version 1"):
-        weights.publish({"a": torch.full((1,), 2.0)}, frame_index=2)
-    assert weights.latest is served and weights.retire_writer() is served
+    weights.publish({"a": torch.ones(1)}, frame_index=1)
+    assert weights.retire_writer() is weights.source
+    for late in (lambda: weights.publish({"a": torch.full((1,), 2.0)}, frame_index=2), weights.fall_back):
+        with pytest.raises(WriterRetired, match="version 0"):
+            late()
+    assert weights.latest is weights.source and weights.retire_writer() is weights.source
 
 
 def test_a_writer_retired_in_the_midst_of_publishing_is_refused() -> None:
