@@ -26,6 +26,7 @@ from runtime.snapshots import Snapshots
 from runtime.state import State, restore, state_of
 
 WEIGH_PERIOD = 2  # frames between comparisons of adapted and frozen, a forward pass each unless shadowed anyway
+RELUCTANT_PERIOD = 6  # times as many while learning is off for lack of room; between steps it grows with their period
 
 
 class ShadowPlan:
@@ -86,6 +87,7 @@ class AdaptationCycle:
         self._snapshots = snapshots
         self._gate = InputGate()
         self._score = 0.0
+        self._weighed_frame = -WEIGH_PERIOD
 
     def consider(self, predictions: Sequence[Prediction]) -> Iterator[Event]:
         """Watch every usable frame in order, act on the newest, and take a snapshot where one is due; yields events."""
@@ -122,8 +124,10 @@ class AdaptationCycle:
 
     def _weigh(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         """Is what was learnt worth serving? Asked while there is something learnt."""
-        if learner.is_at_source or prediction.frame.index % WEIGH_PERIOD:
+        period = WEIGH_PERIOD * (self._governor.effort.frames_per_step or RELUCTANT_PERIOD)
+        if learner.is_at_source or prediction.frame.index < self._weighed_frame + period:
             return
+        self._weighed_frame = prediction.frame.index
         changed = learner.weigh(prediction, self._shadow.frozen_labels(prediction))
         if changed is not None:
             yield changed
@@ -167,13 +171,15 @@ class AdaptationCycle:
 
     def state(self) -> State:
         """Everything watching and learning remember. Taken by the owner, between two calls of `consider`."""
-        return {"score": self._score} | {name: state_of(part) for name, part in self._parts().items()}
+        own: State = {"score": self._score, "weighed_frame": self._weighed_frame}
+        return own | {name: state_of(part) for name, part in self._parts().items()}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         for name, part in self._parts().items():
             restore(part, cast(State, state[name]))
         self._score = cast(float, state["score"])
+        self._weighed_frame = cast(int, state["weighed_frame"])
 
     def _parts(self) -> dict[str, object]:
         return {

@@ -76,6 +76,8 @@ class Learner:
         except Exception as error:  # the boundary of rule "no failure of learning stops prediction"
             outcome, detail = ("oom" if is_out_of_memory(error) else "error"), f"{type(error).__name__}: {error}"
         # The exception is gone by here, and with it the frames that held the step's tensors: now memory comes back.
+        if outcome == "oom" and torch.cuda.is_available():
+            torch.cuda.empty_cache()
         rollback = None
         if outcome in ("applied", "shadowed"):
             self._num_relaxed = self._num_refused = 0
