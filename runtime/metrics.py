@@ -115,10 +115,13 @@ class Metrics:
                 self._governor_moves.labels(direction, reason if reason in (*SHED_REASONS, "calm") else OTHER).inc()
                 self._level = level
                 self._governor_level.set(level)
-            case events.CheckpointSaved(error=error):
+            case events.CheckpointSaved(error=error, duration_s=duration_s):
                 self._checkpoints["error" if error else "saved"].inc()
                 if not error:
                     self._checkpoint_at.set(self._wall_clock())
+                    self._checkpoint_s.observe(duration_s)
+            case events.RunResumed(version=version):
+                self._show_version(version)
             case events.Fault(component=component):
                 _child(self._exceptions, component).inc()
             case events.WorkerChanged(component=component, state="restarted"):
@@ -202,9 +205,12 @@ class Metrics:
         for direction, reason in [*(("shed", reason) for reason in SHED_REASONS), ("resume", "calm")]:
             self._governor_moves.labels(direction, reason)  # there from the start, at 0
         self._cost_share = make.gauge("adapt_cost_ratio", "Seconds of learning per second of stream, lately.")
-        self._checkpoints = make.counters("checkpoints", "Versions written to disk.", "outcome", ("saved", "error"))
+        self._checkpoints = make.counters("checkpoints", "Checkpoints written.", "outcome", ("saved", "error"))
+        self._checkpoint_s = make.histogram(
+            "checkpoint_duration_seconds", "Time the disk took for one, off every other path.", SLOW_BUCKETS_S
+        )
         self._checkpoint_at = make.gauge(
-            "checkpoint_last_success_timestamp_seconds", "When a version was last written to disk, nan before."
+            "checkpoint_last_success_timestamp_seconds", "When one was last written, nan before."
         )
         self._checkpoint_at.set(math.nan)
         self._heartbeat_at = Gauge(

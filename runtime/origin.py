@@ -3,6 +3,8 @@
 Asked before anything slow is built. It reads checkpoints and changes nothing.
 """
 
+import fcntl
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from models.tensorfile import CheckpointInvalid
 from runtime.checkpoints import Checkpoint, newest_checkpoint
-from runtime.config import RuntimeConfig
+from runtime.config import ConfigError, RuntimeConfig
 from runtime.record import refuse_existing
 from runtime.resume import refuse_changes
 
@@ -41,6 +43,26 @@ class Origin:
         if not self.is_resumed:
             return None
         return 0 if self.checkpoint is None else self.checkpoint.events_bytes
+
+
+def hold(run_dir: Path) -> int | None:
+    """Claim the folder for this process until it ends or closes the descriptor; None where the disk knows no locks.
+
+    ConfigError where another process is at work in it.
+    """
+    try:
+        descriptor = os.open(run_dir, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ConfigError(f"--resume {run_dir}: a process is at work in it; wait for its end, or stop it") from error
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def find_origin(config: RuntimeConfig) -> Origin:

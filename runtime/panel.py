@@ -219,4 +219,9 @@ def _notice(event: Event) -> str | None:
             return f"rollback to version {event.version} at frame {event.frame_index}: {event.reason}"
         case events.Fault():
             return f"fault: {event.component}: {event.detail}"
+        case events.CheckpointSaved(error=error) if error:
+            return f"checkpoint not saved: {error}"
+        case events.RunResumed():
+            where = f"resumed at frame {event.frame} with version {event.version}"
+            return f"{where}: {event.detail}" if event.detail else where
     return None

@@ -83,7 +83,9 @@ class Saver:
         self._clock = clock
         self._saved = (-1, -1)  # frame and version of the newest checkpoint
         self._serial = 0
+        self._tried_at_s = clock()
         self._writing: _Writing | None = None
+        self._newest: SnapshotTaken | None = None
         self._skipped: list[CheckpointSaved] = []
 
     def stream_faults(self) -> Mapping[str, int]:
@@ -103,8 +105,14 @@ class Saver:
         self._saved, self._serial = (checkpoint.next_frame, checkpoint.version), checkpoint.serial
         self._record.writer.submit(lambda: drop_newer(self._folder, checkpoint))
 
+    def save_again(self, *, every_s: float) -> None:
+        """The newest snapshot with what is known now, `every_s` after the last: when learning will give no other."""
+        if self._newest is not None and self._clock() - self._tried_at_s >= every_s:
+            self.save(self._newest)
+
     def save(self, snapshot: SnapshotTaken) -> None:
         """Hand the snapshot to the disk writer, behind all events so far; `finished` tells what became of it."""
+        self._newest, self._tried_at_s = snapshot, self._clock()
         next_frame, version = self.position.next_frame, version_of(snapshot.state)
         if (next_frame, version) == self._saved:
             return

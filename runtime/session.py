@@ -8,14 +8,11 @@ import dataclasses
 import os
 import platform
 import resource
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -34,16 +31,15 @@ from runtime.events import (
     SnapshotTaken,
 )
 from runtime.metrics import Metrics, new_registry
-from runtime.origin import Origin, find_origin
+from runtime.origin import Origin, find_origin, hold
 from runtime.panel import Terminal, open_panel, render_summary
 from runtime.record import RunRecord
 from runtime.saving import Saver
 from runtime.scores import Scores
+from runtime.signals import stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
-
-EXIT_INTERRUPTED = 130
 
 
 class Scorer(Observer, Protocol):
@@ -94,6 +90,7 @@ class Session:
         self._is_dispatching = False
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
+        self._held = hold(origin.run_dir)
         self._record = RunRecord(
             origin.run_dir,
             config_toml=to_toml(
@@ -103,6 +100,7 @@ class Session:
             on_fault=lambda detail: self._note_fault("record", detail),
             events_bytes=origin.events_bytes,
         )
+        self._held = self._held or hold(origin.run_dir)  # a new folder is there only now
         self._console = Terminal()
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
@@ -142,6 +140,8 @@ class Session:
             self._saver.save(event)
         else:
             self._hand_out(event)
+        if self._parts.weights.is_retired:
+            self._saver.save_again(every_s=self._config.run.checkpoint_every_s)
         while not self._faults.empty():
             self._hand_out(self._faults.get())
         for saved in self._saver.finished():
@@ -160,7 +160,11 @@ class Session:
         for saved in self._saver.settle():
             self._hand_out(saved)
         try:
-            self._saver.save(self._parts.snapshots.take(self._parts.cycle))
+            if self._parts.weights.is_retired:  # a learner that hangs may be at work on its state still
+                self._saver.save_again(every_s=0.0)
+            else:
+                _settle(self._parts.device)
+                self._saver.save(self._parts.snapshots.take(self._parts.cycle))
         except Exception as error:  # a device that is lost cannot be copied from; the run is to end as it would
             self._note_fault("checkpoint", f"{type(error).__name__}: {error}")
         for saved in self._saver.settle():
@@ -172,6 +176,9 @@ class Session:
             self._web.stop()
         self._panel.close()
         self._record.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         while not self._faults.empty():
             self._hand_out(self._faults.get())
         summary = self._summary.build(self._scorer.scores())
@@ -263,37 +270,24 @@ class Session:
         self._faults.put(Fault(component=component, detail=detail, at_s=time.monotonic()))
 
 
-@contextmanager
-def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """First SIGINT or SIGTERM sets `stop`, a second SIGINT ends the process at once with 130."""
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may hear signals
-        yield
-        return
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _take_up(origin: Origin, parts: Parts) -> None:
     """Give the parts what the checkpoint holds; CheckpointInvalid where it is of other parts than these."""
     if origin.checkpoint is None:
         return
     try:
         parts.snapshots.restore(parts.cycle, origin.checkpoint.state)
+        _settle(parts.device)
     except (ValueError, KeyError, RuntimeError) as error:
         raise CheckpointInvalid(
             f"--resume {origin.run_dir}: its checkpoint does not fit ({error}); give --checkpoint the source model it "
             "was begun with"
         ) from error
+
+
+def _settle(device: torch.device) -> None:
+    """Wait for what other threads' lanes were given; at the two ends of a run only."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _device_name(device: torch.device) -> str:

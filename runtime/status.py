@@ -180,6 +180,9 @@ class Status:
                 self._governor = event
             case events.CheckpointSaved(version=version, error=""):
                 self._checkpoint_version = version
+            case events.CheckpointSaved(error=error, at_s=at_s):
+                self._num_faults += 1
+                self._faults.append(events.Fault("checkpoint", error, at_s))
             case events.Fault():
                 self._num_faults += 1
                 self._faults.append(event)

@@ -87,6 +87,11 @@ class VersionedWeights:
             self._latest = self._source
             return self._latest
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether the writer was given up."""
+        return self._is_retired
+
     def retire_writer(self) -> Version:
         """Refuse whatever a writer still publishes, also one in the midst of it; version 0 serves, and is returned.
 

@@ -31,6 +31,7 @@ GOLDEN = {
     "udaseg_adapt_steps": ("counter", {"outcome"}),
     "udaseg_build_info": ("gauge", {"version"}),
     "udaseg_checkpoint_last_success_timestamp_seconds": ("gauge", set()),
+    "udaseg_checkpoint_duration_seconds": ("histogram", set()),
     "udaseg_checkpoints": ("counter", {"outcome"}),
     "udaseg_class_pixels_ratio": ("gauge", {"class"}),
     "udaseg_component_restarts": ("counter", {"component"}),

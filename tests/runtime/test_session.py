@@ -23,7 +23,8 @@ from models.tensorfile import read_tensors
 from runtime.config import load_toml
 from runtime.origin import MAX_NAME, default_run_dir
 from runtime.record import RunFolderExists
-from runtime.session import run_session, stop_on_signals
+from runtime.session import run_session
+from runtime.signals import stop_on_signals
 
 COMMAND = "from benchmarks.cli import main; main()"
 SUMMARY_KEYS = {
