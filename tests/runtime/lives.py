@@ -2,9 +2,9 @@
 
     python -c "from tests.runtime.lives import serve; serve()"
 
-reads one JSON object per line, {"config": FILE or null, "run_dir": DIR, "kill_after_s": seconds or null}, lives one life of
-the run (a new one by the configuration, or the one in the folder resumed) and answers {"status", "seconds"}. The parent
-computes nothing, so that it stays without threads and may fork.
+reads one JSON object per line, {"config": FILE or null, "run_dir": DIR, "kill_after_s": seconds or null}, lives one
+life of the run (a new one by the configuration, or the one in the folder resumed) and answers {"status", "seconds"}.
+The parent computes nothing, so that it stays without threads and may fork.
 """
 
 import json

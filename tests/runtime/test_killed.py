@@ -104,4 +104,4 @@ def test_a_hundred_kills_lose_nothing(tiny_world, tmp_path, seed) -> None:
             lives.begin_again()
     finally:
         process.communicate()
-    assert num_killed == NUM_KILLS and num_finished > 1
+    assert num_killed == NUM_KILLS and num_finished >= 1
