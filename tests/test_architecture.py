@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("streams", "models", "replay", "runtime", "evaluation", "benchmarks")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-MAX_LINES = {"file": 340, "function": 60}
+MAX_LINES = {"file": 320, "function": 60}
 MAX_PARAMETERS = 7
 
 # Files that may import what nobody else may.
