@@ -93,7 +93,7 @@ class FrameCaptured:
 
 @dataclass(frozen=True, slots=True)
 class FrameGated:
-    """A predicted frame that is kept from detector and learner, and why (GATE_REASONS in `metrics.py`)."""
+    """A predicted frame that is kept from detector and learner, and why (GATE_REASONS in `label_sets.py`)."""
 
     frame_index: int
     reason: str

@@ -70,7 +70,7 @@ class InputGate:
         self._past: deque[np.ndarray] = deque(maxlen=REMEMBERED_FRAMES)  # of means_MN, the last frame's not among them
 
     def refusal(self, frame: Frame) -> str:
-        """Why the frame must not be learned from, one of GATE_REASONS in `metrics.py`; empty if it may."""
+        """Why the frame must not be learned from, one of GATE_REASONS in `label_sets.py`; empty if it may."""
         if self._index is not None and frame.index <= self._index:
             return "out of order"  # and not remembered: the frames after it belong to the ones before
         self._index = frame.index

@@ -22,6 +22,17 @@ from runtime import events
 from runtime.cost import RecentCost
 from runtime.events import Event
 from runtime.frame_accounts import FrameAccounts
+from runtime.label_sets import (
+    COMPONENTS,
+    DROP_REASONS,
+    GATE_REASONS,
+    OTHER,
+    PUBLISHING_OUTCOMES,
+    SHED_REASONS,
+    SHIFT_KINDS,
+    STEP_OUTCOMES,
+    WORKERS,
+)
 from runtime.scores import ScoresSource, no_scores
 from runtime.shares import agreement, class_shares
 
@@ -31,19 +42,6 @@ LATENCY_BUCKETS_S = (
     *(0.05, 0.0667, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 SLOW_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-
-OTHER = "other"
-DROP_REASONS = ("stale", "invalid", "shutdown", OTHER)
-GATE_REASONS = (
-    *("black", "flat", "noise", "dead blocks", "duplicate", "frozen", "looped", "torn", "out of order"),
-    OTHER,
-)
-STEP_OUTCOMES = ("applied", "shadowed", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
-PUBLISHING_OUTCOMES = ("applied",)
-SHIFT_KINDS = ("away", "change", "return", OTHER)
-SHED_REASONS = ("late", "age", "memory", "oom")
-WORKERS = ("capture", "inference", "learner")
-COMPONENTS = (*WORKERS, "record", "web", OTHER)
 
 SCORES_EVERY = 10  # predictions between two readings of the scores
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.gate import InputGate
-from runtime.metrics import GATE_REASONS
+from runtime.label_sets import GATE_REASONS
 from streams.frame import Frame
 
 SIZE_HW = (96, 128)
