@@ -204,6 +204,20 @@ def test_options_that_would_change_the_run_are_refused(reference, section, optio
     assert str(caught.value).startswith(named.format(run_dir=reference[0]))
 
 
+def test_a_folder_in_use_is_left_alone(world, tmp_path) -> None:
+    config = journey_config(world, tmp_path / "run")
+    refusals = []
+
+    def go_on_elsewhere(index):
+        if index == 3:
+            with pytest.raises(ConfigError, match="a process is at work in it"):
+                play(load_run(tmp_path / "run"))
+            refusals.append(index)
+
+    config = replace(config, stream=replace(config.stream, max_frames=6))
+    assert len(play(config, go_on_elsewhere)) == 6 and refusals == [3]
+
+
 def test_damaged_checkpoints_are_passed_over_and_told(reference, tmp_path, capsys) -> None:
     run_dir, _, copies = reference
     shutil.copytree(copies[12], tmp_path / "run")
