@@ -31,6 +31,7 @@ class Trust:
         self._leave = enter + HYSTERESIS
         self._readings: deque[float] = deque(maxlen=READINGS)
         self._is_adapted = self._is_blind
+        self._is_doubted = False
 
     @property
     def is_adapted(self) -> bool:
@@ -48,24 +49,32 @@ class Trust:
         if self._is_blind or len(self._readings) < READINGS:
             return False
         before = self._is_adapted
-        self._is_adapted = self.agreement < (self._leave if before else self._enter)
+        self._is_adapted = self.agreement < (self._leave if before and not self._is_doubted else self._enter)
+        self._is_doubted = False
         return self._is_adapted != before
+
+    def doubt(self) -> None:
+        """The stream has changed: decide anew, on new readings, as if nothing served yet. Until then things stay."""
+        self._readings.clear()
+        self._is_doubted = True
 
     def reset(self) -> bool:
         """Back to the frozen model; whether that is a change."""
         before, self._is_adapted = self._is_adapted, self._is_blind
         self._readings.clear()
+        self._is_doubted = False
         return before != self._is_adapted
 
     def state(self) -> State:
         """Readings and decision."""
-        return {"readings": list(self._readings), "is_adapted": self._is_adapted}
+        readings = list(self._readings)
+        return {"readings": readings, "is_adapted": self._is_adapted, "is_doubted": self._is_doubted}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         match state:
-            case {"readings": list() as readings, "is_adapted": bool() as is_adapted}:
+            case {"readings": list() as readings, "is_adapted": bool() as adapted, "is_doubted": bool() as doubted}:
                 self._readings = deque((float(str(reading)) for reading in readings), maxlen=READINGS)
-                self._is_adapted = is_adapted
+                self._is_adapted, self._is_doubted = adapted, doubted
             case _:
                 raise ValueError("not the state of a trust")

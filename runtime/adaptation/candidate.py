@@ -110,6 +110,10 @@ class Candidate:
             self._weights.fall_back()
         return self._changed(prediction.frame.index, self._trust.agreement)
 
+    def doubt(self) -> None:
+        """The stream has changed: whether to serve is to be found out anew."""
+        self._trust.doubt()
+
     def distrust(self, frame_index: int) -> TrustChanged | None:
         """The frozen model serves from now on: the stream is back where it learnt."""
         if not self._trust.reset():

@@ -117,7 +117,11 @@ class AdaptationCycle:
 
     def _notice(self, shift: ShiftEvent) -> Iterator[Event]:
         self._schedule.notice(shift)
-        if shift.kind == "return" and self._learner is not None:
+        if self._learner is None:
+            return
+        if shift.kind == "change":
+            self._learner.doubt()
+        elif shift.kind == "return":
             changed = self._learner.distrust(shift.frame_index)
             if changed is not None:
                 yield changed

@@ -103,6 +103,10 @@ class Learner:
         """Compare adapted and frozen (uint8 labels) on a frame just predicted; what serves now, if that changed."""
         return self._candidate.weigh(prediction, frozen_HW)
 
+    def doubt(self) -> None:
+        """Find out anew whether what was learnt is worth serving."""
+        self._candidate.doubt()
+
     def distrust(self, frame_index: int) -> TrustChanged | None:
         """Let the frozen model serve; the change, if it is one."""
         return self._candidate.distrust(frame_index)

@@ -54,9 +54,23 @@ def test_a_change_is_told_exactly_when_there_is_one(agreements: list[float]) -> 
 @given(st.lists(SHARES, max_size=12), st.lists(SHARES, max_size=12))
 def test_it_goes_on_from_its_state(past: list[float], future: list[float]) -> None:
     trust, other = told(*past), Trust()
+    if len(past) % 2:
+        trust.doubt()
     other.load_state(trust.state())
     assert [trust.update(agreement) for agreement in future] == [other.update(agreement) for agreement in future]
     assert trust.is_adapted == other.is_adapted
+
+
+def test_after_a_change_of_the_stream_it_decides_as_if_nothing_served() -> None:
+    between = (ENTER + LEAVE) / 2
+    trust = told(0.1, 0.1, 0.1, between, between, between)
+    assert trust.is_adapted
+    trust.doubt()
+    assert [trust.update(between) for _ in range(READINGS)] == [False] * (READINGS - 1) + [True]
+    assert not trust.is_adapted
+    storm = told(0.1, 0.1, 0.1)
+    storm.doubt()
+    assert not any(storm.update(0.2) for _ in range(9)) and storm.is_adapted
 
 
 @given(st.lists(SHARES, max_size=9))

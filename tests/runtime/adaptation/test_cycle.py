@@ -35,6 +35,7 @@ class Noting:
         self.relaxed = []
         self.weighed = []
         self.distrusted = []
+        self.num_doubts = 0
         self._rollback = rollback
 
     def learn(self, target, *, rate_share, depth):
@@ -46,6 +47,9 @@ class Noting:
 
     def weigh(self, prediction, frozen_HW):
         self.weighed.append((prediction.frame.index, frozen_HW))
+
+    def doubt(self):
+        self.num_doubts += 1
 
     def distrust(self, frame_index):
         self.distrusted.append(frame_index)
@@ -278,3 +282,4 @@ def test_back_at_the_source_the_frozen_model_serves_at_once(cycle_of) -> None:
     shifts = [event for event in seen if isinstance(event, events.ShiftEvent)]
     assert learner.distrusted == [shift.frame_index for shift in shifts if shift.kind == "return"]
     assert len(learner.distrusted) == 1
+    assert learner.num_doubts == sum(shift.kind == "change" for shift in shifts) > 0
