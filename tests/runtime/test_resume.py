@@ -104,17 +104,18 @@ def test_a_run_cut_off_goes_on_bit_for_bit(reference, index) -> None:
     assert outcome(copies[index]) == outcome(run_dir)
 
 
-def test_ctrl_c_saves_where_it_stops(world, reference, tmp_path) -> None:
+@pytest.mark.parametrize("last", [STUCK - 1, 25])  # the next frame repeats this one; between two steps of upkeep
+def test_ctrl_c_saves_where_it_stops(world, reference, tmp_path, last) -> None:
     run_dir, answers, _ = reference
     config = journey_config(world, tmp_path / "run", checkpoint_every_s=1000.0)
-    before = play(config, lambda index: os.kill(os.getpid(), signal.SIGINT) if index == 25 else None)
-    assert list(before) == list(range(26))
+    before = play(config, lambda index: os.kill(os.getpid(), signal.SIGINT) if index == last else None)
+    assert list(before) == list(range(last + 1))
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["ended"] == "interrupted"
     after = play(load_run(tmp_path / "run"))
-    assert before | after == answers and min(after) == 26
+    assert before | after == answers and min(after) == last + 1
     assert story(tmp_path / "run") == story(run_dir) and outcome(tmp_path / "run") == outcome(run_dir)
     (row,) = [row for row in rows_of(tmp_path / "run") if row["event"] == "run_resumed"]
-    assert (row["frame"], row["detail"]) == (26, "")
+    assert (row["frame"], row["detail"]) == (last + 1, "")
 
 
 def rows_of(run_dir: Path):
