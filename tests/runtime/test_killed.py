@@ -92,7 +92,8 @@ def test_a_hundred_kills_lose_nothing(tiny_world, tmp_path, seed) -> None:
         rng = np.random.default_rng(seed)
         num_killed = num_finished = 0
         while num_killed < NUM_KILLS or num_finished == 0:
-            status, _ = lives.live(kill_after_s=float(rng.uniform(0, 0.8 * seconds)) if num_killed < NUM_KILLS else None)
+            kill_after_s = float(rng.uniform(0, 0.8 * seconds))
+            status, _ = lives.live(kill_after_s=kill_after_s if num_killed < NUM_KILLS else None)
             assert status in (0, KILLED), (tmp_path / "killed" / "output.txt").read_text()
             if status == KILLED:
                 num_killed += 1
