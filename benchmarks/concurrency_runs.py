@@ -16,7 +16,7 @@ from evaluation.run_folder import Row, number, read_run
 
 WARMUP_S = 2.0
 WARMUP_FRAMES = 20  # of a measurement of capacity, which knows no seconds
-STEPS = ("applied", "refused_guard")  # outcomes of whole steps
+STEPS = ("applied", "shadowed", "refused_guard")  # outcomes of whole steps
 NOTE = (
     "Capture to result, without the first two seconds. Missed: dropped, or later than one frame period. Level: the "
     "highest the governor reached; above 0 it learns less. Ratio: adapting over frozen, median of the pairs. "

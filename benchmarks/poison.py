@@ -235,14 +235,14 @@ HEADER = (
 
 def row_of(figures: PoisonFigures) -> tuple[str, ...]:
     """Cells of one line."""
-    applied = figures.steps.get("applied", 0)
+    learnt = figures.steps.get("applied", 0) + figures.steps.get("shadowed", 0)
     relaxed = figures.steps.get("relaxed", 0)
     return (
         f"{figures.kind} {figures.start} {figures.seed}",
         decimal(POINTS * sum(figures.gated.values()) / figures.frames, digits=0),
         str(figures.gated_elsewhere),
-        str(applied),
-        str(sum(figures.steps.values()) - applied - relaxed),
+        str(learnt),
+        str(sum(figures.steps.values()) - learnt - relaxed),
         str(figures.rollbacks),
         decimal(figures.miou),
         decimal(figures.miou_frozen),
