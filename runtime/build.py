@@ -242,8 +242,13 @@ def _live_rules(run: RunConfig, stream: Stream, *, clock: Callable[[], float], l
         is_lossless=run.pace == "max" and not stream.is_live,
         max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
         lane=lane,
-        slack=_slack(lane, clock) if run.adapt == "gaps" else None,
+        slack=_slack(lane, clock) if _fills_gaps(run) else None,
     )
+
+
+def _fills_gaps(run: RunConfig) -> bool:
+    """At pace max inference waits for nothing, and nobody for it."""
+    return run.adapt == "gaps" and run.pace == "live"
 
 
 def _slack(lane: Lane, clock: Callable[[], float]) -> SlackGate:
@@ -256,5 +261,5 @@ def _threads(run: RunConfig) -> ThreadBudget:
     if run.threads is not None:
         return ThreadBudget(*parse_threads(run.threads))
     num_cores = len(os.sched_getaffinity(0))
-    takes_turns = run.adapt in ("inline", "gaps")
+    takes_turns = run.adapt == "inline" or _fills_gaps(run)
     return ThreadBudget(num_cores, num_cores) if takes_turns else ThreadBudget.of_cores(num_cores)

@@ -118,9 +118,9 @@ class RunConfig:
 
     pace: Literal["live", "max", "lockstep"] = "live"
     """live: newest frame wins, drops counted; max: lossless, as fast as it goes; lockstep: deterministic."""
-    adapt: Literal["thread", "gaps", "inline", "off"] = "thread"
-    """thread: learn beside prediction; gaps: only while it waits for a frame; inline: in turn with it, as in lockstep;
-    off: watch for shifts, never learn."""
+    adapt: Literal["thread", "gaps", "inline", "off"] = "gaps"
+    """gaps: learn while prediction waits for a frame (pace live; else as thread); thread: beside prediction; inline: in
+    turn with it, as in lockstep; off: watch for shifts, never learn."""
     threads: str | None = None
     """Compute threads of prediction and of learning as N+M, say 1+1; by the number of cores by default."""
     seed: int = 0
