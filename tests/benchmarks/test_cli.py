@@ -21,7 +21,7 @@ RUN_OPTIONS = {
     *("--method", "--learning-rate", "--ema-decay", "--budget", "--serve-below"),
     *("--source", "--source-data", "--replay-mb"),
     *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
-    *("--run-dir", "--quiet", "--no-quiet", "--checkpoint-every-s"),
+    *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),
     *("--port", "--web", "--no-web", "--help"),
 }
 

@@ -34,7 +34,7 @@ PERIOD_S, MAX_AGE_S = 0.1, 0.25
 # Who may ask for the time of day, and what for. Benchmarks may also name folders by it and date their figures.
 WALL_CLOCK_READERS = {
     "runtime/metrics.py": {"time.time"},
-    "runtime/session.py": {"datetime.now"},
+    "runtime/origin.py": {"datetime.now"},
 }  # on the wire; a name
 IN_BENCHMARKS = {"datetime.now"}
 WALL_CLOCK = {
