@@ -150,7 +150,7 @@ def test_max_frames_counts_from_the_beginning_of_the_run(world, tmp_path) -> Non
 @pytest.mark.parametrize("pace", ["max", "live"])
 def test_other_paces_go_on_too(world, tmp_path, pace) -> None:
     config = journey_config(world, tmp_path / "run", pace=pace, checkpoint_every_s=0.05)
-    config = replace(config, stream=replace(config.stream, fps=200.0))
+    config = replace(config, stream=replace(config.stream, fps=20.0))  # seconds left when it is interrupted
     asked = []
 
     def interrupt_once(index):
