@@ -18,10 +18,9 @@ from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.concurrency_runs import BudgetFigures, capacity_fps, figures, setting_table
 from benchmarks.conditions import describe, usable_cores
 from benchmarks.footage import rain_recording, timing_checkpoint
-from benchmarks.options import check_at_least, check_names
+from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from models.zoo import MODELS
-from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.config import (
     AdaptationConfig,
@@ -42,7 +41,6 @@ FROZEN = "frozen"
 MODES: dict[str, Adapt] = {"gaps": "gaps", "inline": "inline"}  # in each prediction and learning take all cores in turn
 NUM_REPLAYED = MIN_SAMPLES + MIN_SAMPLES // 2  # drawn anew for every run, so few
 ENDLESS = 1_000_000  # learning steps granted
-LEARNING = tuple(name for name, entry in METHODS.items() if entry.build is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +72,13 @@ class ConcurrencyConfig:
 
     def __post_init__(self) -> None:
         check_names("--models", self.models, MODELS)
-        check_names("--method", self.method, LEARNING)
+        check_learns(self.method)
         check_at_least("--pairs", self.pairs, 1)
         check_at_least("--frames", self.frames, 50)
         if not 0 < self.load <= 1:
             raise ConfigError(f"--load {self.load}: expected above 0, at most 1; try 0.8")
-        if self.seconds <= 0:
-            raise ConfigError(f"--seconds {self.seconds}: expected a time above 0; try 20")
-        if not 1 <= self.cores <= len(usable_cores()):
-            raise ConfigError(f"--cores {self.cores}: expected 1 to {len(usable_cores())}, the cores there are")
+        check_above_zero("--seconds", self.seconds, remedy=20)
+        check_cores(self.cores)
         for size in self.sizes.split(","):
             parse_size(size)
         for budget in self.budgets.split(","):

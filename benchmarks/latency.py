@@ -17,21 +17,18 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.conditions import Percentiles, compute_device, describe, usable_cores
-from benchmarks.options import check_at_least
+from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import Row, lookup, number, read_run
-from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.config import (
     AdaptationConfig,
-    ConfigError,
     ModelConfig,
     RunConfig,
     RuntimeConfig,
     StreamConfig,
     WebConfig,
-    nearest,
     parse_size,
 )
 from streams.stream import StreamOptions, open_stream
@@ -69,14 +66,10 @@ class LatencyConfig:
     """Also keep the tables under this name in benchmarks/results."""
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS or self.method == FROZEN:
-            near = nearest(self.method, [name for name in METHODS if name != FROZEN])
-            raise ConfigError(f"--method {self.method}: expected a method that learns; {near}")
+        check_learns(self.method)
         check_at_least("--pairs", self.pairs, 1)
-        if self.seconds <= 0:
-            raise ConfigError(f"--seconds {self.seconds}: expected a time above 0; try 40")
-        if not 1 <= self.cores <= len(usable_cores()):
-            raise ConfigError(f"--cores {self.cores}: expected 1 to {len(usable_cores())}, the cores there are")
+        check_above_zero("--seconds", self.seconds, remedy=40)
+        check_cores(self.cores)
         parse_size(self.size)
         check_save_name(self.save)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from benchmarks.conditions import usable_cores
+from runtime.adaptation.methods import METHODS
 from runtime.config import ConfigError, nearest
 
 
@@ -16,3 +18,22 @@ def check_at_least(option: str, value: int, least: int) -> None:
     """A count with a lower bound."""
     if value < least:
         raise ConfigError(f"{option} {value}: expected {least} or more")
+
+
+def check_learns(method: str) -> None:
+    """A benchmark of learning needs a method that does."""
+    learning = [name for name, entry in METHODS.items() if entry.build is not None]
+    if method not in learning:
+        raise ConfigError(f"--method {method}: expected a method that learns; {nearest(method, learning)}")
+
+
+def check_above_zero(option: str, value: float, *, remedy: float) -> None:
+    """A time or a factor."""
+    if value <= 0:
+        raise ConfigError(f"{option} {value}: expected above 0; try {remedy:g}")
+
+
+def check_cores(cores: int) -> None:
+    """As many as this process may use, at most."""
+    if not 1 <= cores <= len(usable_cores()):
+        raise ConfigError(f"--cores {cores}: expected 1 to {len(usable_cores())}, the cores there are")

@@ -16,21 +16,18 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.conditions import Percentiles, describe, usable_cores
-from benchmarks.options import check_at_least
+from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import lookup, number, read_run
-from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.config import (
     AdaptationConfig,
-    ConfigError,
     ModelConfig,
     RunConfig,
     RuntimeConfig,
     StreamConfig,
     WebConfig,
-    nearest,
     parse_size,
 )
 from runtime.rules import max_age_s
@@ -66,17 +63,11 @@ class OverloadConfig:
     """Also keep the tables under this name in benchmarks/results."""
 
     def __post_init__(self) -> None:
-        if METHODS.get(self.method) is None or METHODS[self.method].build is None:
-            learning = [name for name, entry in METHODS.items() if entry.build is not None]
-            raise ConfigError(
-                f"--method {self.method}: expected a method that learns; {nearest(self.method, learning)}"
-            )
+        check_learns(self.method)
         check_at_least("--runs", self.runs, 1)
-        for option, value, remedy in (("--factor", self.factor, "3"), ("--seconds", self.seconds, "60")):
-            if value <= 0:
-                raise ConfigError(f"{option} {value}: expected a number above 0; try {remedy}")
-        if not 1 <= self.cores <= len(usable_cores()):
-            raise ConfigError(f"--cores {self.cores}: expected 1 to {len(usable_cores())}, the cores there are")
+        check_above_zero("--factor", self.factor, remedy=3)
+        check_above_zero("--seconds", self.seconds, remedy=60)
+        check_cores(self.cores)
         parse_size(self.size)
         check_save_name(self.save)
 

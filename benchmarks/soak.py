@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, failure
 from benchmarks.conditions import Percentiles, describe, usable_cores
+from benchmarks.options import check_above_zero, check_cores
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from benchmarks.trend import Trend
@@ -80,10 +81,8 @@ class SoakConfig:
             raise ConfigError(f"--method {self.method}: no such method; {nearest(self.method, list(METHODS))}")
         if not 0 <= self.warmup < self.minutes:
             raise ConfigError(f"--warmup {self.warmup}: expected 0 to less than --minutes {self.minutes}; try 5")
-        if self.every <= 0:
-            raise ConfigError(f"--every {self.every}: expected a time above 0; try 5")
-        if not 1 <= self.cores <= len(usable_cores()):
-            raise ConfigError(f"--cores {self.cores}: expected 1 to {len(usable_cores())}, the cores there are")
+        check_above_zero("--every", self.every, remedy=5)
+        check_cores(self.cores)
         parse_size(self.size)
         check_save_name(self.save)
 

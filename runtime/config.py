@@ -86,7 +86,7 @@ class AdaptationConfig:
     budget: int = 120
     """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
     serve_below: float = 0.82
-    """Serve what was learnt where it answers as frozen on less than this share of pixels; 1 serves it always."""
+    """Serve what was learnt where it answers as frozen on less than this share of pixels; 1 lifts this limit."""
 
     def __post_init__(self) -> None:
         _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.82")

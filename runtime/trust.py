@@ -20,7 +20,7 @@ READINGS = 3  # the median of so many: one odd frame decides nothing
 class Trust:
     """One owner tells it every reading. Starts, and starts again after `reset`, with the frozen model.
 
-    `enter` is the share of pixels, above 0, below which what was learnt is worth serving; 1 trusts it always.
+    `enter` is the share of pixels, above 0, below which what was learnt is worth serving; 1 lifts the limit.
     """
 
     def __init__(self, *, enter: float = ENTER) -> None:
@@ -74,7 +74,7 @@ class Trust:
         """Go on from `state`."""
         match state:
             case {"readings": list() as readings, "is_adapted": bool() as adapted, "is_doubted": bool() as doubted}:
-                self._readings = deque((float(str(reading)) for reading in readings), maxlen=READINGS)
+                self._readings = deque(readings, maxlen=READINGS)
                 self._is_adapted, self._is_doubted = adapted, doubted
             case _:
                 raise ValueError("not the state of a trust")

@@ -121,15 +121,8 @@ class Candidate:
         self._weights.fall_back()
         return self._changed(frame_index, float("nan"))
 
-    def _note(self, appearance_F: np.ndarray | None) -> None:
-        """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""
-        if self._appearance_F is None or appearance_F is None:
-            self._appearance_F = appearance_F
-        else:
-            self._appearance_F = self._appearance_F + APPEARANCE_SHARE * (appearance_F - self._appearance_F)
-
     def retire(self) -> None:
-        """Publish nothing any more. Any thread."""
+        """Publish nothing any more; the source serves. Any thread."""
         self._weights.retire_writer()
 
     def state(self) -> State:
@@ -159,6 +152,13 @@ class Candidate:
                 self._appearance_F = array_again(appearance_F)
             case _:
                 raise ValueError(f"not the state of a candidate: it has the keys {sorted(state)}")
+
+    def _note(self, appearance_F: np.ndarray | None) -> None:
+        """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""
+        if self._appearance_F is None or appearance_F is None:
+            self._appearance_F = appearance_F
+        else:
+            self._appearance_F = self._appearance_F + APPEARANCE_SHARE * (appearance_F - self._appearance_F)
 
     def _changed(self, frame_index: int, share: float) -> TrustChanged:
         return TrustChanged(

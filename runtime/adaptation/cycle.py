@@ -137,7 +137,7 @@ class AdaptationCycle:
             yield changed
 
     def recover(self, frame_index: int) -> Iterator[Event]:
-        """Ready to go on after `consider` raised: learning goes back to the newest version."""
+        """Ready to go on after `consider` raised: learning goes back to the last good candidate."""
         if self._learner is not None:
             yield self._learner.recover(frame_index)
 

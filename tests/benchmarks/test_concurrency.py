@@ -35,7 +35,7 @@ def test_in_turn_inference_has_all_cores():
     ("options", "words"),
     [
         ({"budgets": "1+1,many"}, "--threads many"),
-        ({"method": "frozen"}, "'frozen' is not known"),
+        ({"method": "frozen"}, "--method frozen: expected a method that learns"),
         ({"load": 1.5}, "--load 1.5: expected above 0, at most 1"),
         ({"seconds": 0.0}, "--seconds 0.0"),
         ({"pairs": 0}, "--pairs 0"),
