@@ -31,11 +31,11 @@ from models.zoo import MODELS, build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.learner import Learner
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.build_adaptation import WEIGHT_DECAY
-from runtime.config import AdaptationConfig, ModelConfig, parse_size
+from runtime.build_adaptation import build_optimizer
+from runtime.config import ModelConfig, parse_size
 from runtime.effort import FULL, LEVELS, Effort
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
@@ -172,18 +172,20 @@ class Bench:
         weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
         served = serve(replica(student), lanes.inference, on_fault=print)
         self._predictor = Predictor(served, weights, clock=time.perf_counter)
-        build = METHODS[method].build
-        if build is None:
+        entry = METHODS[method]
+        if entry.build is None:
             raise ValueError(f"method must be one that learns, got {method!r}")
-        defaults = AdaptationConfig()
+        candidate = self._candidate(student, weights)
+        generator = torch.Generator().manual_seed(0)
+        given = Materials(source_samples(size_HW), replica(student), candidate.model, device, generator)
         self._learner = Learner(
             student,
-            build(source_samples(size_HW), device, torch.Generator().manual_seed(0)),
-            self._candidate(student, weights),
-            optimizer=torch.optim.AdamW(
-                trainable_parameters(student), lr=defaults.learning_rate, weight_decay=WEIGHT_DECAY
+            entry.build(given),
+            candidate,
+            optimizer=build_optimizer(
+                entry.recipe, trainable_parameters(student), learning_rate=entry.recipe.learning_rate
             ),
-            ema_decay=defaults.ema_decay,
+            ema_decay=entry.recipe.ema_decay,
             clock=time.perf_counter,
         )
         stream = open_stream("rain_sequence", StreamOptions(size_HW=size_HW, start=RAINY_FRAME))

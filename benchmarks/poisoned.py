@@ -7,7 +7,7 @@
 spoil what the method learns from while the stretch lasts. Labels stay those of the sound frame; nothing here scores.
 """
 
-# H height, W width, C channels (RGB), K classes
+# H height, W width, C channels (RGB)
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.segformer import SegmentationModel
 from replay.buffer import ReplayBuffer
-from runtime.adaptation.method import Method, Target
+from runtime.adaptation.method import Materials, Method, Target
 from runtime.adaptation.methods import Entry
 from runtime.adaptation.styled import StyledReplay
 from streams.frame import IGNORE_LABEL, Frame
@@ -221,7 +222,7 @@ class PoisonedStream:
         self._sound.close()
 
 
-class Lessons:
+class Lessons(Method):
     """A method whose lessons are spoiled while the stretch lasts and sound before and after."""
 
     def __init__(self, sound: Method, spoiled: Method, plan: Plan) -> None:
@@ -229,19 +230,18 @@ class Lessons:
         self._spoiled = spoiled
         self._plan = plan
 
-    def loss(self, student: nn.Module, target: Target) -> Tensor:
-        method = self._spoiled if self._plan.is_poisoned(target.frame_index) else self._sound
-        return method.loss(student, target)
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor | None:
+        return (self._spoiled if self._plan.is_poisoned(target.frame_index) else self._sound).loss(student, target)
 
 
-class Numbers:
+class Numbers(Method):
     """A sound loss made useless by arithmetic alone: `spoil` gets the loss and a parameter it depends on."""
 
-    def __init__(self, sound: Method, spoil: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, sound: StyledReplay, spoil: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._sound = sound
         self._spoil = spoil
 
-    def loss(self, student: nn.Module, target: Target) -> Tensor:
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor:
         weight = next(parameter for parameter in student.parameters() if parameter.requires_grad)
         return self._spoil(self._sound.loss(student, target), weight)
 
@@ -283,12 +283,12 @@ def poisoned_methods(plan: Plan) -> dict[str, Entry]:
     """The default method with each kind of spoiled lesson, by the kind's name."""
 
     def entry(kind: str) -> Entry:
-        def build(replay: ReplayBuffer, device: torch.device, generator: torch.Generator) -> Method:
-            sound = StyledReplay(replay, device=device, generator=generator)
+        def build(given: Materials) -> Method:
+            sound = StyledReplay(given.replay, device=given.device, generator=given.generator)
             if kind in NUMBERS:
                 return Lessons(sound, Numbers(sound, NUMBERS[kind]), plan)
-            shuffled = StyledReplay(relabelled(replay, kind, generator), device=device, generator=generator)
-            return Lessons(sound, shuffled, plan)
+            replay = relabelled(given.replay, kind, given.generator)
+            return Lessons(sound, StyledReplay(replay, device=given.device, generator=given.generator), plan)
 
         return Entry(f"styled, its lessons spoiled: {kind}", build)
 

@@ -27,8 +27,8 @@ from models.trainable import TrainableReport, adaptable_tensors, replica, set_tr
 from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.adaptation.methods import METHODS
-from runtime.build_adaptation import build_adaptation, calibrated
+from runtime.adaptation.methods import METHODS, Entry
+from runtime.build_adaptation import SourceParts, build_adaptation, calibrated
 from runtime.config import (
     ConfigError,
     ModelConfig,
@@ -43,6 +43,7 @@ from runtime.lanes import Lane, open_lanes
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.predictor import Predictor
+from runtime.recipes import resolved
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.serving import serve
 from runtime.shift.routing import Router
@@ -104,12 +105,15 @@ def build(
     clock: Callable[[], float] = time.monotonic,
     open_with: Opener = open_stream,
     start: Start = Start(),
+    methods: Mapping[str, Entry] = METHODS,
 ) -> Parts:
-    """Parts of the configured run from `start` on; `open_with` is what turns its stream's words into a stream.
+    """Parts of the configured run from `start` on; `open_with` is what turns its stream's words into a stream, and
+    `methods` those to choose from.
 
     Raises ConfigError, UnknownStream (usage), StreamNotOpened and CheckpointInvalid, each with a one-line message.
     """
-    _require_method(config.adaptation.method)
+    entry = method_entry(config, methods)
+    config = resolved(config, entry.recipe)
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
     model, manifest = _source_model(config.model)
@@ -133,9 +137,12 @@ def build(
         on_fault=lambda detail: faults.put(Fault(component="inference", detail=detail, at_s=clock())),
     )
     source = calibrated(replay)
-    predictor = Predictor(served, weights, clock=clock, router=Router(source))
+    router = Router(source) if config.adaptation.policy == "guarded" else None
+    predictor = Predictor(served, weights, clock=clock, router=router)
     _warm_up(predictor, size_HW)
-    adaptation = build_adaptation(config, model, weights, replay, source, fps=stream.fps, clock=clock)
+    adaptation = build_adaptation(
+        config, SourceParts(model, weights, replay, source), entry, fps=stream.fps, clock=clock
+    )
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     return Parts(
         driver=_driver(config, stream, predictor, adaptation.cycle, clock, lane=lanes.learning),
@@ -153,9 +160,12 @@ def build(
     )
 
 
-def _require_method(name: str) -> None:
-    if name not in METHODS:
-        raise ConfigError(f"--method {name}: no such method; {nearest(name, list(METHODS))}")
+def method_entry(config: RuntimeConfig, methods: Mapping[str, Entry] = METHODS) -> Entry:
+    """The method the configuration names; ConfigError where there is none of that name."""
+    name = config.adaptation.method
+    if name not in methods:
+        raise ConfigError(f"--method {name}: no such method; {nearest(name, list(methods))}")
+    return methods[name]
 
 
 def _device(name: str) -> torch.device:
@@ -203,6 +213,7 @@ def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
 
 def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:
     """Attach adapters where the mode wants them and freeze the rest."""
+    assert config.trainable is not None  # resolved
     if "adapters" in config.trainable:
         attach_adapters(model, AdapterConfig(reduction=config.adapter_reduction, scale=config.adapter_scale))
     return set_trainable(model, config.trainable)

@@ -1,6 +1,6 @@
 """The part of the composition root that watches and learns: monitor, schedule, governor, shadow, learner, guard, trust.
 
-    adaptation = build_adaptation(config, model, weights, replay, calibrated(replay), fps=stream.fps, clock=clock)
+adaptation = build_adaptation(config, given, METHODS[name], fps=stream.fps, clock=clock)
 """
 
 import math
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from models.segformer import SegmentationModel
 from models.trainable import replica, trainable_parameters
@@ -16,7 +17,8 @@ from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.learner import Learner
-from runtime.adaptation.methods import METHODS
+from runtime.adaptation.method import Materials
+from runtime.adaptation.methods import Entry
 from runtime.adaptation.schedule import LearningSchedule
 from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
@@ -25,6 +27,7 @@ from runtime.memory import memory_share
 from runtime.predictor import Shadow
 from runtime.probe import SAMPLES as PROBE_SAMPLES
 from runtime.probe import Probe
+from runtime.recipes import Recipe
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
@@ -36,7 +39,7 @@ from runtime.weights import VersionedWeights
 LIVE_SHADOW_SHARE = 0.2
 CALIBRATION_SAMPLES = 256
 THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and wants three in a row
-WEIGHT_DECAY = 0.01
+SGD_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,17 +50,26 @@ class Adaptation:
     snapshots: Snapshots
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceParts:
+    """What the learner begins from: the model, its versions, labelled samples, and what the source looks like."""
+
+    model: SegmentationModel
+    weights: VersionedWeights
+    replay: ReplayBuffer
+    appearance: SourceAppearance
+
+
 def build_adaptation(
     config: RuntimeConfig,
-    model: SegmentationModel,
-    weights: VersionedWeights,
-    replay: ReplayBuffer,
-    source: SourceAppearance,
+    given: SourceParts,
+    entry: Entry,
     *,
     fps: float,
     clock: Callable[[], float],
 ) -> Adaptation:
-    """The cycle around a learner of the configured method."""
+    """The cycle around a learner of the method `entry` describes; `config` is resolved (`runtime.recipes`)."""
+    model, weights, replay = given.model, given.weights, given.replay
     generator = torch.Generator().manual_seed(config.run.seed)
     remembered: dict[str, Stateful] = {"weights": weights, "replay": replay, "chance": Chance({"method": generator})}
     snapshots = Snapshots(remembered, every_s=config.run.checkpoint_every_s, clock=clock)
@@ -65,14 +77,14 @@ def build_adaptation(
     share = config.run.shadow if config.run.shadow is not None else (1.0 if is_lockstep else LIVE_SHADOW_SHARE)
     device = next(model.parameters()).device
     cycle = AdaptationCycle(
-        ShiftMonitor(source),
-        schedule=LearningSchedule(budget=config.adaptation.budget),
+        ShiftMonitor(given.appearance),
+        schedule=LearningSchedule(budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None),
         governor=Governor(
             period_s=1.0 / fps if config.run.pace == "live" else math.inf,
             memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
         ),
         shadow=ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share),
-        learner=_learner(config, model, weights, replay, generator, clock=clock),
+        learner=_learner(config, given, entry, generator, clock=clock),
         clock=clock,
         snapshots=snapshots,
     )
@@ -93,43 +105,49 @@ def calibrated(replay: ReplayBuffer) -> SourceAppearance:
 
 def _learner(
     config: RuntimeConfig,
-    model: SegmentationModel,
-    weights: VersionedWeights,
-    replay: ReplayBuffer,
+    given: SourceParts,
+    entry: Entry,
     generator: torch.Generator,
     *,
     clock: Callable[[], float],
 ) -> Learner | None:
-    method = METHODS[config.adaptation.method]
-    if method.build is None or config.run.adapt == "off":
+    if entry.build is None or config.run.adapt == "off":
         return None
-    device = next(model.parameters()).device
-    trained = trainable_parameters(model)
+    assert config.adaptation.learning_rate is not None and config.adaptation.ema_decay is not None  # resolved
+    device = next(given.model.parameters()).device
+    frozen = replica(given.model)
+    candidate = _candidate(config.adaptation, given, clock=clock)
     return Learner(
-        model,
-        method.build(replay, device, generator),
-        _candidate(config.adaptation, model, weights, replay, clock=clock),
-        optimizer=torch.optim.AdamW(trained, lr=config.adaptation.learning_rate, weight_decay=WEIGHT_DECAY),
+        given.model,
+        entry.build(Materials(given.replay, frozen, candidate.model, device, generator)),
+        candidate,
+        optimizer=build_optimizer(
+            entry.recipe, trainable_parameters(given.model), learning_rate=config.adaptation.learning_rate
+        ),
         ema_decay=config.adaptation.ema_decay,
         clock=clock,
     )
 
 
-def _candidate(
-    config: AdaptationConfig,
-    model: SegmentationModel,
-    weights: VersionedWeights,
-    replay: ReplayBuffer,
-    *,
-    clock: Callable[[], float],
-) -> Candidate:
-    twin = replica(model)  # holds the source weights still
-    images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
-    probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=model.num_classes)
-    return Candidate(
-        twin,
-        weights,
-        guard=Guard(weights.source.tensors, probe=probe),
-        trust=Trust(enter=config.serve_below),
-        clock=clock,
-    )
+def build_optimizer(recipe: Recipe, trained: list[nn.Parameter], *, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer the recipe names; ValueError where it names none there is."""
+    match recipe.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(trained, lr=learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+        case "adam":
+            return torch.optim.Adam(trained, lr=learning_rate, betas=recipe.betas)
+        case "sgd":
+            return torch.optim.SGD(trained, lr=learning_rate, momentum=SGD_MOMENTUM)
+    raise ValueError(f"recipe.optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
+
+
+def _candidate(config: AdaptationConfig, given: SourceParts, *, clock: Callable[[], float]) -> Candidate:
+    """Judged by probe, drift and trust; under the bare policy by being finite alone."""
+    twin, source = replica(given.model), given.weights.source.tensors  # the twin holds the source weights still
+    if config.policy == "bare":
+        guard, trust = Guard(source, max_drift=math.inf), Trust(enter=1.0)
+    else:
+        images_NHWC, labels_NHW = given.replay.gather(torch.arange(min(len(given.replay), PROBE_SAMPLES)))
+        probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=given.model.num_classes)
+        guard, trust = Guard(source, probe=probe), Trust(enter=config.serve_below)
+    return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock)

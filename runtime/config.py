@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+Trainable = Literal["adapters+head", "adapters", "head", "norm", "full"]
+Policy = Literal["guarded", "bare"]
+
 
 class ConfigError(ValueError):
     """A setting cannot be used; the message is one line with option, value, expectation and remedy. Exit code 2."""
@@ -59,8 +62,8 @@ class ModelConfig:
     """Architecture (see `udaseg-runtime models`)."""
     checkpoint: str | None = None
     """Source checkpoint: a file, or the name of a shipped one; the model's shipped one by default."""
-    trainable: Literal["adapters+head", "adapters", "head", "norm", "full"] = "adapters+head"
-    """What may learn; everything else stays bitwise unchanged."""
+    trainable: Trainable | None = None
+    """What may learn, the method's own choice by default; everything else stays bitwise unchanged."""
     adapter_reduction: int = 4
     """Channels of a stage per channel of its adapters' bottleneck."""
     adapter_scale: float = 1.0
@@ -79,10 +82,13 @@ class AdaptationConfig:
 
     method: str = "styled"
     """Adaptation method (see `udaseg-runtime methods`)."""
-    learning_rate: float = 1e-3
-    """Step size of AdamW for adapters and head."""
-    ema_decay: float = 0.9
-    """Per-step decay of the averaged (served) weights."""
+    learning_rate: float | None = None
+    """Step size of the optimizer; the method's own by default."""
+    ema_decay: float | None = None
+    """Per-step decay of the averaged (served) weights, 0 to serve the student; the method's own by default."""
+    policy: Policy | None = None
+    """guarded: learn away from the source, serve what is worth it; bare: learn from every frame, serve every outcome;
+    the method's own by default."""
     budget: int = 120
     """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
     serve_below: float = 0.82
@@ -91,9 +97,13 @@ class AdaptationConfig:
     def __post_init__(self) -> None:
         _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.82")
         _require(
-            0 < self.learning_rate <= 1, "--learning-rate", self.learning_rate, "above 0, at most 1", "try 1e-3"
-        )
-        _require(0 <= self.ema_decay < 1, "--ema-decay", self.ema_decay, "0 to below 1", "try 0.9")
+            self.learning_rate is None or 0 < self.learning_rate <= 1,
+            "--learning-rate", self.learning_rate, "above 0, at most 1", "try 1e-3",
+        )  # fmt: skip
+        _require(
+            self.ema_decay is None or 0 <= self.ema_decay < 1,
+            "--ema-decay", self.ema_decay, "0 to below 1", "try 0.9",
+        )  # fmt: skip
         _require(self.budget >= 0, "--budget", self.budget, "0 or more steps", "try 120")
 
 
@@ -245,7 +255,7 @@ def _coerce(value: Any, annotation: str, what: str) -> Any:  # a TOML scalar to 
     if "Path" in kind and isinstance(value, str):
         return Path(value)
     if "Literal" in kind:
-        choices = [part.strip(" '\"") for part in kind[kind.index("[") + 1 : -1].split(",")]
+        choices = re.findall("'([^']*)'", kind)
         if value not in choices:
             raise ConfigError(f"{what} = {value!r}: expected one of {', '.join(choices)}")
         return value

@@ -102,8 +102,9 @@ class FrameGated:
 
 @dataclass(frozen=True, slots=True)
 class AdaptationStep:
-    """One attempt to learn. `outcome`: applied, shadowed (learnt, while the frozen model serves), nonfinite,
-    refused_guard, error, oom (out of memory), relaxed (pulled back to the source).
+    """One attempt to learn. `outcome`: applied, shadowed (learnt, while the frozen model serves), skipped
+    (the frame taught nothing), nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled back to the
+    source).
 
     `version` is the one it published, or the one that goes on serving when it was not applied. `loss` is nan where none
     was computed.

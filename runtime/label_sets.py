@@ -6,7 +6,7 @@ GATE_REASONS = (
     *("black", "flat", "noise", "dead blocks", "duplicate", "frozen", "looped", "torn", "out of order"),
     OTHER,
 )
-STEP_OUTCOMES = ("applied", "shadowed", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
+STEP_OUTCOMES = ("applied", "shadowed", "skipped", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
 PUBLISHING_OUTCOMES = ("applied",)
 SHIFT_KINDS = ("away", "change", "return", OTHER)
 SHED_REASONS = ("late", "age", "memory", "oom")

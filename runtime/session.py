@@ -10,7 +10,7 @@ import platform
 import resource
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,8 @@ import torch
 
 from models.tensorfile import CheckpointInvalid
 from models.trainable import frozen_digest
-from runtime.build import Parts, Start, build
+from runtime.adaptation.methods import METHODS, Entry
+from runtime.build import Parts, Start, build, method_entry
 from runtime.config import RuntimeConfig, to_toml
 from runtime.events import (
     Event,
@@ -33,6 +34,7 @@ from runtime.events import (
 from runtime.metrics import Metrics, new_registry
 from runtime.origin import Origin, find_origin, hold
 from runtime.panel import Terminal, open_panel, render_summary
+from runtime.recipes import resolved
 from runtime.record import RunRecord
 from runtime.saving import Saver
 from runtime.scores import Scores
@@ -59,13 +61,20 @@ class Outcome:
     run_dir: Path
 
 
-def run_session(config: RuntimeConfig, *, make_scorer: Callable[[tuple[str, ...]], Scorer], finish: Finish) -> Outcome:
+def run_session(
+    config: RuntimeConfig,
+    *,
+    make_scorer: Callable[[tuple[str, ...]], Scorer],
+    finish: Finish,
+    methods: Mapping[str, Entry] = METHODS,
+) -> Outcome:
     """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it.
 
     Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
     """
     origin = find_origin(config)
-    parts = build(config, start=Start(origin.next_frame, origin.num_before))
+    config = resolved(config, method_entry(config, methods).recipe)
+    parts = build(config, start=Start(origin.next_frame, origin.num_before), methods=methods)
     _take_up(origin, parts)
     session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     with stop_on_signals(session.stop):

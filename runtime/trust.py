@@ -34,6 +34,11 @@ class Trust:
         self._is_doubted = False
 
     @property
+    def is_blind(self) -> bool:
+        """Whether the limit is lifted, so that no reading changes anything."""
+        return self._is_blind
+
+    @property
     def is_adapted(self) -> bool:
         """Whether the adapted model is to serve."""
         return self._is_adapted

@@ -18,10 +18,11 @@ from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
 from benchmarks.soak import SoakConfig
 from benchmarks.suite import BENCHMARKS
+from models.trainable import replica
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime import cli
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.config import RuntimeConfig
@@ -185,7 +186,8 @@ def test_example_method_is_short_and_learns():
         image_HWC, label_HW = rng.integers(0, 256, (64, 64, 3), np.uint8), rng.integers(0, 19, (64, 64), np.uint8)
         replay.add(image_HWC, label_HW)
         student = build_model("segformer_b0", num_classes=19)
-        method = METHODS["entropy"].build(replay, torch.device("cpu"), generator)
+        given = Materials(replay, replica(student), replica(student), torch.device("cpu"), generator)
+        method = METHODS["entropy"].build(given)
         loss = method.loss(student, Target(0, image_HWC, label_HW, 1.0))
         torch.autograd.backward(loss)
         assert torch.isfinite(loss)

@@ -51,6 +51,16 @@ class Candidate:
         self._replica = SwappedReplica(model, next(model.parameters()).device)
 
     @property
+    def model(self) -> SegmentationModel:
+        """Answers with the average as it is at that moment. For the owner's thread."""
+        return self._model
+
+    @property
+    def is_weighed(self) -> bool:
+        """Whether comparisons with the frozen model decide what serves."""
+        return not self._trust.is_blind
+
+    @property
     def source(self) -> Mapping[str, Tensor]:
         return self._weights.source.tensors
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
-from runtime.adaptation.schedule import Action, LearningSchedule, learning_rate_share
+from runtime.adaptation.schedule import Action, LearningSchedule
 from runtime.events import Event, FrameGated, Prediction, ShadowPrediction, ShiftEvent
 from runtime.gate import InputGate
 from runtime.governor import Governor
@@ -129,7 +129,7 @@ class AdaptationCycle:
     def _weigh(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         """Is what was learnt worth serving? Asked while there is something learnt."""
         period = WEIGH_PERIOD * (self._governor.effort.frames_per_step or RELUCTANT_PERIOD)
-        if learner.is_at_source or prediction.frame.index < self._weighed_frame + period:
+        if learner.is_at_source or not learner.is_weighed or prediction.frame.index < self._weighed_frame + period:
             return
         self._weighed_frame = prediction.frame.index
         changed = learner.weigh(prediction, self._shadow.frozen_labels(prediction))
@@ -162,7 +162,8 @@ class AdaptationCycle:
                     crop_share=effort.crop_share,
                     appearance_F=self._monitor.smoothed_F,
                 )
-                step, rollback = learner.learn(target, rate_share=learning_rate_share(self._score), depth=effort.depth)
+                rate_share = self._schedule.rate_share(self._score)
+                step, rollback = learner.learn(target, rate_share=rate_share, depth=effort.depth)
             case Action.RELAX:
                 step, rollback = learner.relax(frame.index), None
             case Action.REST:

@@ -9,17 +9,18 @@ on the clean source.
 # B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.losses import cross_entropy, shrink_labels, weighted_cross_entropy
 from models.preprocess import normalise
+from models.segformer import SegmentationModel
 from replay.augment import CropRule, random_crop, share_of, strong_augmentation
 from replay.buffer import ReplayBuffer
 from replay.mixing import Batch, classmix
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Method, Target
 
 
-class DacsSelfTraining:
+class DacsSelfTraining(Method):
     """Owns its replay buffer and generator."""
 
     def __init__(self, replay: ReplayBuffer, *, device: torch.device, generator: torch.Generator) -> None:
@@ -27,7 +28,7 @@ class DacsSelfTraining:
         self._device = device
         self._generator = generator
 
-    def loss(self, student: nn.Module, target: Target) -> Tensor:
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor:
         """Source cross-entropy plus mixed cross-entropy."""
         source = Batch.of_source(*self._cropped(*self._replay.sample(1), target.crop_share))
         image_BHWC, pseudo_BHW = self._cropped(

@@ -8,6 +8,7 @@ to the last good candidate.
 
 # H height, W width
 
+import math
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -60,6 +61,11 @@ class Learner:
         """True while student and candidate equal the source."""
         return self._num_relaxed >= RELAX_STEPS
 
+    @property
+    def is_weighed(self) -> bool:
+        """Whether comparisons with the frozen model decide what serves."""
+        return self._candidate.is_weighed
+
     def learn(
         self, target: Target, *, rate_share: float = 1.0, depth: Depth = "all"
     ) -> tuple[AdaptationStep, Rollback | None]:
@@ -68,11 +74,9 @@ class Learner:
         At depth "head" everything but the trainable part nearest the output keeps its values and optimizer state.
         """
         started_at_s = self._clock()
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate * rate_share
         loss_value = float("nan")
         try:
-            outcome, detail, loss_value = self._attempt(target, depth)
+            outcome, detail, loss_value = self._attempt(target, depth, rate_share)
         except Exception as error:  # the boundary of rule "no failure of learning stops prediction"
             outcome, detail = ("oom" if is_out_of_memory(error) else "error"), f"{type(error).__name__}: {error}"
         # The exception is gone by here, and with it the frames that held the step's tensors: now memory comes back.
@@ -81,7 +85,7 @@ class Learner:
         rollback = None
         if outcome in ("applied", "shadowed"):
             self._num_relaxed = self._num_refused = 0
-        else:
+        elif outcome != "skipped":
             rollback = self._roll_back(target.frame_index, detail)
         return self._report(target.frame_index, outcome, loss_value, started_at_s, detail), rollback
 
@@ -111,13 +115,19 @@ class Learner:
         """Let the frozen model serve; the change, if it is one."""
         return self._candidate.distrust(frame_index)
 
-    def _attempt(self, target: Target, depth: Depth) -> tuple[str, str, float]:
-        """Loss and descent: outcome, detail, loss."""
+    def _attempt(self, target: Target, depth: Depth, rate_share: float) -> tuple[str, str, float]:
+        """Loss, descent, average, guard: outcome, detail, loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
             loss = self._method.loss(self._student, target)
+            if loss is None:
+                return "skipped", "", float("nan")
             value = float(loss.detach())
-            return *self._descend(loss, value, target), value
+            if detail := self._descend(loss, value, self._learning_rate * rate_share * self._method.rate()):
+                return "nonfinite", detail, value
+        self._method.settle(self._student)
+        self._candidate.follow(self._trained, share=1 - self._ema_decay)
+        return *self._candidate.submit(target.frame_index, target.appearance_F), value
 
     def recover(self, frame_index: int) -> Rollback:
         """After an exception nobody foresaw: student, candidate and optimizer go back to the last good candidate."""
@@ -169,17 +179,20 @@ class Learner:
         self._optimizer.load_state_dict(document)
         restore(self._method, method)
 
-    def _descend(self, loss: Tensor, loss_value: float, target: Target) -> tuple[str, str]:
-        """Backward, step, average, guard: the outcome and its detail."""
-        if loss_value != loss_value or loss_value in (float("inf"), float("-inf")):
-            return "nonfinite", f"loss is {loss_value}"
+    def _descend(self, loss: Tensor, loss_value: float, learning_rate: float) -> str:
+        """Backward and step, where the loss has a graph; what is not finite, if anything."""
+        if not math.isfinite(loss_value):
+            return f"loss is {loss_value}"
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        if not loss.requires_grad:
+            return ""
         torch.autograd.backward(loss)
         norm = float(nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM))
-        if norm != norm or norm == float("inf"):
-            return "nonfinite", f"gradient norm is {norm}"
+        if not math.isfinite(norm):
+            return f"gradient norm is {norm}"
         self._optimizer.step()
-        self._candidate.follow(self._trained, share=1 - self._ema_decay)
-        return self._candidate.submit(target.frame_index, target.appearance_F)
+        return ""
 
     def _roll_back(self, frame_index: int, reason: str) -> Rollback:
         """To the last good candidate; to the source after MAX_REFUSED failures in a row, for then that is no good."""

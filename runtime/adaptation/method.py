@@ -1,19 +1,23 @@
-"""What an adaptation method is: a loss for one learning step.
+"""What an adaptation method is: a loss for one learning step, and what it does to weights by itself, if anything.
 
-    class MyMethod:
-        def loss(self, student: nn.Module, target: Target) -> Tensor: ...
+    class MyMethod(Method):
+        def loss(self, student: SegmentationModel, target: Target) -> Tensor | None: ...
 
 The learner owns the student, its optimizer, averaging, guarding and publication; a method only says what to learn
-from. It receives target frames without labels: truth never travels this way.
+from. It receives target frames without labels: truth never travels this way. What it remembers between steps it gives
+as `state()` and takes by `load_state()` (`runtime.state`), so that a resumed run goes on bit for bit.
 """
 
 # H height, W width, C channels
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from torch import Tensor, nn
+import torch
+from torch import Tensor
+
+from models.segformer import SegmentationModel
+from replay.buffer import ReplayBuffer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +38,34 @@ class Target:
     appearance_F: np.ndarray | None = None
 
 
-class Method(Protocol):
-    """One scalar loss per call, differentiable in the student's trainable parameters."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Materials:
+    """What a method is built from. It reads all of it and writes only to what it makes itself.
 
-    def loss(self, student: nn.Module, target: Target) -> Tensor: ...
+    `frozen` answers with the source weights, `teacher` with the averaged ones as they are at that moment; both are in
+    eval mode, share their frozen tensors with the student and belong to the learner's thread. `replay` holds labelled
+    source samples: a source-free method leaves it alone.
+    """
+
+    replay: ReplayBuffer
+    frozen: SegmentationModel
+    teacher: SegmentationModel
+    device: torch.device
+    generator: torch.Generator
+
+
+class Method:
+    """The base of all methods: only `loss` must be written."""
+
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor | None:
+        """Differentiable in the student's trainable parameters, or without a graph where the method has moved
+        buffers itself and there is nothing to descend; None where this frame teaches nothing and all stays as it is.
+        """
+        raise NotImplementedError
+
+    def rate(self) -> float:
+        """Factor on the learning rate of the step whose loss was just computed."""
+        return 1.0
+
+    def settle(self, student: SegmentationModel) -> None:
+        """After the descent, before weights are averaged: what the method does to the student's weights itself."""

@@ -4,32 +4,37 @@ Add your own by writing a class with `loss(student, target)` (see `method.py`) a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-import torch
-
-from replay.buffer import ReplayBuffer
 from runtime.adaptation.dacs import DacsSelfTraining
-from runtime.adaptation.method import Method
+from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.styled import StyledReplay
+from runtime.recipes import Recipe
+
+Track = Literal["none", "source-free", "source-replay", "oracle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`build` is None for a method that never learns."""
+    """`build` is None for a method that never learns. `track` says what it needs besides the stream: scores of
+    different tracks are not comparable.
+    """
 
     summary: str
-    build: Callable[[ReplayBuffer, torch.device, torch.Generator], Method] | None
+    build: Callable[[Materials], Method] | None
+    track: Track = "source-replay"
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 METHODS: dict[str, Entry] = {
     "styled": Entry(
-        "labelled source samples styled like the frame just seen, true labels (default; replays source)",
-        lambda replay, device, generator: StyledReplay(replay, device=device, generator=generator),
+        "labelled source samples styled like the frame just seen, true labels (default)",
+        lambda given: StyledReplay(given.replay, device=given.device, generator=given.generator),
     ),
     "dacs": Entry(
-        "ClassMix of source samples onto pseudo-labelled frames (DACS, WACV 2021; replays source)",
-        lambda replay, device, generator: DacsSelfTraining(replay, device=device, generator=generator),
+        "ClassMix of source samples onto pseudo-labelled frames (DACS, WACV 2021)",
+        lambda given: DacsSelfTraining(given.replay, device=given.device, generator=given.generator),
     ),
-    "frozen": Entry("never learns: the source model as it is", None),
+    "frozen": Entry("never learns: the source model as it is", None, track="none"),
 }

@@ -2,7 +2,8 @@
 
 Learning at true labels costs a little where there is nothing to win, so it happens only away from the source: at
 full rate while the budget a shift granted lasts, then on one frame in four (the domain may drift on). Back at the
-source the weights are pulled to the source's until they are equal. Decisions only; the learner acts.
+source the weights are pulled to the source's until they are equal. Without a budget it
+learns from every frame at the full rate, as test-time methods are published. Decisions only; the learner acts.
 """
 
 from enum import Enum
@@ -11,18 +12,8 @@ from runtime.events import ShiftEvent
 from runtime.state import State
 
 UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
-
-
 FULL_RATE_SCORE = 1.5  # shift score from which learning goes at its full rate
 LEAST_RATE = 0.2
-
-
-def learning_rate_share(score: float) -> float:
-    """How fast to learn, in [LEAST_RATE, 1]: in proportion to how far the shift score lies beyond its threshold 1.
-
-    Near the threshold there is little to win, and it may be a false alarm; far away there is little to lose.
-    """
-    return min(1.0, max(LEAST_RATE, (score - 1.0) / (FULL_RATE_SCORE - 1.0)))
 
 
 class Action(Enum):
@@ -34,10 +25,14 @@ class Action(Enum):
 
 
 class LearningSchedule:
-    """One owner; `budget` learning steps are granted by every shift away from or between shifted domains."""
+    """One owner; `budget` learning steps are granted by every shift away from or between shifted domains.
 
-    def __init__(self, *, budget: int) -> None:
-        self._budget = budget
+    None: shifts make no difference.
+    """
+
+    def __init__(self, *, budget: int | None) -> None:
+        self._budget = budget or 0
+        self._is_always = budget is None
         self._remaining = 0
         self._is_away = False
 
@@ -47,6 +42,8 @@ class LearningSchedule:
 
     def decide(self, frame_index: int, *, is_at_source: bool) -> Action:
         """The action for this frame; changes nothing, so that a step shed for lack of time keeps its budget."""
+        if self._is_always:
+            return Action.LEARN
         if not self._is_away:
             return Action.REST if is_at_source else Action.RELAX
         if self._remaining > 0:
@@ -56,6 +53,13 @@ class LearningSchedule:
     def spend(self) -> None:
         """A step was taken."""
         self._remaining = max(0, self._remaining - 1)
+
+    def rate_share(self, score: float) -> float:
+        """In [LEAST_RATE, 1]: in proportion to how far the shift score lies beyond its threshold 1.
+
+        Near the threshold there is little to win, and it may be a false alarm; far away there is little to lose.
+        """
+        return 1.0 if self._is_always else min(1.0, max(LEAST_RATE, (score - 1.0) / (FULL_RATE_SCORE - 1.0)))
 
     def state(self) -> State:
         """Where the stream is, and what is left of the budget."""

@@ -7,13 +7,14 @@ which keeps what the model knows of the source. No pseudo-labels, so nothing can
 # B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.losses import cross_entropy, shrink_labels
 from models.preprocess import normalise, to_tensor
+from models.segformer import SegmentationModel
 from replay.augment import CropRule, random_crop, random_flip, share_of
 from replay.buffer import ReplayBuffer
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Method, Target
 from runtime.adaptation.styling import Style, Styler
 
 CROP_SHARE = 0.75
@@ -21,7 +22,7 @@ WHOLE_PIXELS = 256 * 256  # images up to this size are not cropped
 NUM_MEASURED = 64  # source samples whose roughness is measured at start
 
 
-class StyledReplay:
+class StyledReplay(Method):
     """Owns its replay buffer; `num_styled` samples take the target's look, `num_clean` keep their own.
 
     Samples are mirrored before styling (the model has seen the plain ones in training and knows them by heart) and
@@ -46,7 +47,7 @@ class StyledReplay:
         images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
         self._styler = Styler(images_BHWC, generator=generator)
 
-    def loss(self, student: nn.Module, target: Target) -> Tensor:
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor:
         """Mean cross-entropy over styled and clean samples."""
         style = self._styler.read(to_tensor(target.image_HWC))
         rule = CropRule(self._crop_size(target.crop_share), scale_range=(1.0, 1.0))

@@ -18,7 +18,7 @@ COMMAND = "from benchmarks.cli import main; main()"
 RUN_OPTIONS = {
     *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size", "--rounds"),
     *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--adapter-scale", "--device"),
-    *("--method", "--learning-rate", "--ema-decay", "--budget", "--serve-below"),
+    *("--method", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
     *("--source", "--source-data", "--replay-mb"),
     *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
     *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),

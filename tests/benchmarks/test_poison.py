@@ -9,7 +9,7 @@ from benchmarks.poisoned import LESSONS, PICTURES, STRETCH, Plan, PoisonedStream
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime import events
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Materials, Target
 from runtime.config import ConfigError
 from streams.frame import Frame
 from tests.fakes import make_prediction, make_shadow, make_step
@@ -76,7 +76,8 @@ def test_lessons_are_sound_before_the_stretch_and_spoiled_in_it(replay, kind) ->
 
     def lesson(frame_index: int) -> tuple[torch.Tensor, float]:
         entry = poisoned_methods(PLAN)[kind]
-        method = entry.build(replay, torch.device("cpu"), torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        method = entry.build(Materials(replay, student, student, torch.device("cpu"), generator))
         loss = method.loss(student, Target(frame_index, image_HWC, np.zeros((32, 64), np.uint8), 0.5))
         student.zero_grad()
         torch.autograd.backward(loss)

@@ -50,7 +50,7 @@ CONFIGS = st.builds(
         ModelConfig,
         model=TEXT,
         checkpoint=optional(TEXT),
-        trainable=st.sampled_from(["adapters+head", "adapters", "head", "norm", "full"]),
+        trainable=optional(st.sampled_from(["adapters+head", "adapters", "head", "norm", "full"])),
         adapter_reduction=st.integers(1, 64),
         adapter_scale=st.floats(0.001, 10),
         device=st.sampled_from(["auto", "cpu", "cuda"]),
@@ -58,8 +58,9 @@ CONFIGS = st.builds(
     adaptation=st.builds(
         AdaptationConfig,
         method=TEXT,
-        learning_rate=RATES,
-        ema_decay=st.floats(0, 1, exclude_max=True),
+        learning_rate=optional(RATES),
+        ema_decay=optional(st.floats(0, 1, exclude_max=True)),
+        policy=optional(st.sampled_from(["guarded", "bare"])),
         budget=st.integers(0, 10**6),
     ),
     replay=st.builds(ReplayConfig, source=optional(TEXT), source_data=optional(PATHS), replay_mb=st.floats(0.001, 1e6)),
@@ -104,7 +105,7 @@ def test_defaults_are_the_documented_run() -> None:
         "styled",
     )
     assert (config.run.pace, config.run.seed, config.web.port, config.web.web) == ("live", 0, 9464, True)
-    assert config.model.trainable == "adapters+head" and config.run.shadow is None
+    assert config.model.trainable is None and config.adaptation.policy is None and config.run.shadow is None
 
 
 @given(CONFIGS)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from runtime import events
+from runtime.adaptation.method import Method
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import build
 from runtime.metrics import Metrics
@@ -38,7 +39,7 @@ class Poisoned:
         self._stream.close()
 
 
-class Noting:
+class Noting(Method):
     """Learns nothing in particular and keeps the numbers of the frames it was given."""
 
     def __init__(self) -> None:

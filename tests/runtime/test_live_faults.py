@@ -40,17 +40,18 @@ pytestmark = pytest.mark.faults
 # Methods as a user may write them, each with a way to fail that learning cannot survive.
 METHODS = """
 import ctypes, threading
+from runtime.adaptation.method import Method
 from runtime.adaptation.methods import METHODS, Entry
 
-class Stuck:
+class Stuck(Method):
     def loss(self, student, target):
         threading.Event().wait()
 
-class StuckInNativeCode:
+class StuckInNativeCode(Method):
     def loss(self, student, target):
         ctypes.CDLL(None).sleep(1000)
 
-class Vandal:
+class Vandal(Method):
     '''Destroys weights that prediction shares.'''
     def loss(self, student, target):
         for parameter in student.parameters():
@@ -59,7 +60,7 @@ class Vandal:
         raise RuntimeError("done")
 
 for number, method in enumerate((Stuck, StuckInNativeCode, Vandal)):
-    METHODS[method.__name__.lower()] = Entry("fails", lambda replay, device, generator, make=method: make())
+    METHODS[method.__name__.lower()] = Entry("fails", lambda given, make=method: make())
 """
 LEARNS_TILL_STOPPED = ("--stream", "rain_sequence", "--dataset", "camvid:test_dusk", "--pace", "live", "--fps", "8")
 

@@ -97,6 +97,7 @@ class Learning:
     """Takes five periods, less at less effort."""
 
     is_at_source = False
+    is_weighed = True
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -5,11 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from models.adapters import AdapterConfig, attach_adapters
+from models.segformer import SegmentationModel
 from models.trainable import replica, set_trainable
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Materials, Target
 from runtime.guard import Guard
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
@@ -18,7 +19,7 @@ SIZE_HW = (32, 64)
 NUM_CLASSES = 4
 
 
-def make_student() -> nn.Module:
+def make_student() -> SegmentationModel:
     """Random SegFormer-B0 of four classes whose head and last adapters learn."""
     torch.manual_seed(0)
     model = build_model("segformer_b0", num_classes=NUM_CLASSES)
@@ -40,6 +41,14 @@ def filled_replay(num: int = 4, *, only_class: int | None = None) -> ReplayBuffe
             label_HW[:] = only_class
         replay.add(rng.integers(60, 200, (*SIZE_HW, 3), dtype=np.uint8), label_HW)
     return replay
+
+
+def materials(student: SegmentationModel, *, replay: ReplayBuffer | None = None, seed: int = 0) -> Materials:
+    """What a method is built from: the frozen model and the teacher both answer as the student does now."""
+    generator = torch.Generator().manual_seed(seed)
+    return Materials(
+        replay or filled_replay(), replica(student), replica(student), torch.device("cpu"), generator
+    )
 
 
 def make_target(*, confident_share: float = 0.5, image_HWC: np.ndarray | None = None) -> Target:

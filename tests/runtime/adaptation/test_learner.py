@@ -19,7 +19,7 @@ from models.trainable import (
 )
 from models.zoo import build_model
 from runtime.adaptation.learner import MAX_REFUSED, RELAX_STEPS, Learner
-from runtime.adaptation.method import Target
+from runtime.adaptation.method import Method, Target
 from runtime.adaptation.styled import StyledReplay
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
@@ -27,13 +27,13 @@ from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_s
 TARGET = Target(3, np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8), 0.5)
 
 
-class Scripted:
+class Scripted(Method):
     """A method whose losses are functions of the student, one per call."""
 
-    def __init__(self, *losses: Callable[[nn.Module], Tensor]) -> None:
+    def __init__(self, *losses: Callable[[nn.Module], Tensor | None]) -> None:
         self.losses = list(losses)
 
-    def loss(self, student: nn.Module, target: Target) -> Tensor:
+    def loss(self, student: nn.Module, target: Target) -> Tensor | None:
         assert target is TARGET
         return self.losses.pop(0)(student)
 
@@ -251,3 +251,44 @@ def test_a_retired_learner_publishes_nothing_more(student: nn.Module) -> None:
     step, _ = learner.learn(TARGET)
     assert (step.outcome, step.version) == ("error", 0) and step.detail.startswith("WriterRetired")
     assert weights.latest is weights.source
+
+
+def test_a_frame_that_teaches_nothing_changes_nothing_and_is_no_failure(student: nn.Module) -> None:
+    learner, weights = learner_of(student, good, lambda _: None)
+    learner.learn(TARGET)
+    before = {name: tensor.clone() for name, tensor in adaptable_tensors(student).items()}
+    step, rollback = learner.learn(TARGET)
+    assert (step.outcome, step.version, rollback) == ("skipped", 1, None) and weights.latest.number == 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in adaptable_tensors(student).items())
+
+
+class Settling(Scripted):
+    """Triples the learning rate, then pulls one weight to a constant by itself."""
+
+    def rate(self) -> float:
+        return 3.0
+
+    def settle(self, student: nn.Module) -> None:
+        with torch.no_grad():
+            student.head.classifier.weight.fill_(0.25)
+
+
+def test_a_method_may_scale_the_rate_and_set_weights_itself(student: nn.Module) -> None:
+    weights = VersionedWeights(adaptable_tensors(student))
+    learner = Learner(
+        student,
+        Settling(good),
+        candidate_of(student, weights, max_drift=10.0),
+        optimizer=torch.optim.SGD(trainable_parameters(student), lr=1e-2),
+        ema_decay=0.0,
+        clock=lambda: 1.0,
+    )
+    step, _ = learner.learn(TARGET, rate_share=0.5)
+    assert step.outcome == "applied" and step.learning_rate == pytest.approx(1.5e-2)
+    assert bool((weights.latest.tensors["head.classifier.weight"] == 0.25).all())
+
+
+def test_a_loss_without_a_graph_publishes_what_the_method_moved(student: nn.Module) -> None:
+    learner, weights = learner_of(student, lambda _: torch.tensor(0.5))
+    step, _ = learner.learn(TARGET)
+    assert (step.outcome, step.loss, weights.latest.number) == ("applied", 0.5, 1)

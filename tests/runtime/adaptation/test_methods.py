@@ -6,7 +6,7 @@ import torch
 from runtime.adaptation.method import Target
 from runtime.adaptation.methods import METHODS
 from runtime.config import AdaptationConfig
-from tests.runtime.adaptation.samples import filled_replay, make_student, make_target
+from tests.runtime.adaptation.samples import filled_replay, make_student, make_target, materials
 
 
 def test_the_names_are_these_and_the_default_is_one() -> None:
@@ -19,7 +19,7 @@ def test_the_names_are_these_and_the_default_is_one() -> None:
 def test_every_method_gives_a_loss_that_trains_and_repeats(name) -> None:
     def one_loss() -> tuple[float, list[torch.Tensor]]:
         student = make_student()
-        method = METHODS[name].build(filled_replay(), torch.device("cpu"), torch.Generator().manual_seed(0))
+        method = METHODS[name].build(materials(student))
         loss = method.loss(student, make_target())
         assert loss.shape == () and bool(torch.isfinite(loss)) and float(loss.detach()) > 0
         loss.backward()
@@ -42,7 +42,8 @@ def test_losses_write_into_nothing_they_are_given(name) -> None:
     image, labels = target.image_HWC.copy(), target.labels_HW.copy()
     replay = filled_replay()
     held = [tensor.clone() for tensor in replay.gather(torch.arange(len(replay)))]
-    METHODS[name].build(replay, torch.device("cpu"), torch.Generator().manual_seed(0)).loss(make_student(), target)
+    student = make_student()
+    METHODS[name].build(materials(student, replay=replay)).loss(student, target)
     assert (target.image_HWC == image).all() and (target.labels_HW == labels).all()
     assert all(torch.equal(a, b) for a, b in zip(held, replay.gather(torch.arange(len(replay))), strict=True))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.adaptation.schedule import LEAST_RATE, UPKEEP_PERIOD, Action, LearningSchedule, learning_rate_share
+from runtime.adaptation.schedule import LEAST_RATE, UPKEEP_PERIOD, Action, LearningSchedule
 from runtime.events import ShiftEvent
 
 
@@ -60,4 +60,12 @@ def test_back_at_the_source_it_relaxes_until_there() -> None:
     ("score", "share"), [(0.5, LEAST_RATE), (1.0, LEAST_RATE), (1.25, 0.5), (1.5, 1.0), (4.0, 1.0)]
 )
 def test_learning_is_slow_near_the_threshold_and_full_beyond(score: float, share: float) -> None:
-    assert learning_rate_share(score) == pytest.approx(share)
+    assert LearningSchedule(budget=1).rate_share(score) == pytest.approx(share)
+
+
+def test_without_a_budget_it_learns_from_every_frame_at_the_full_rate() -> None:
+    schedule = LearningSchedule(budget=None)
+    for kind in ("away", "return", "change"):
+        schedule.notice(ShiftEvent(frame_index=0, kind=kind, score=1.0, true_domain=None, at_s=0.0))
+        assert {schedule.decide(index, is_at_source=index == 0) for index in range(5)} == {Action.LEARN}
+    assert schedule.rate_share(0.0) == 1.0

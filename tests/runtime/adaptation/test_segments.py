@@ -13,7 +13,7 @@ from runtime.adaptation.segments import Segments
 from runtime.slack import SlackGate
 from runtime.weights import VersionedWeights
 from tests.fakes import ManualClock
-from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
+from tests.runtime.adaptation.samples import candidate_of, make_student, make_target, materials
 from tests.runtime.test_slack import finished, started, until_somebody_waits
 
 
@@ -24,7 +24,7 @@ def make_learner(method: str = "styled") -> tuple[Learner, VersionedWeights]:
     weights = VersionedWeights(adaptable_tensors(student))
     learner = Learner(
         student,
-        build(filled_replay(), torch.device("cpu"), torch.Generator().manual_seed(0)),
+        build(materials(student)),
         candidate_of(student, weights),
         optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3),
         ema_decay=0.9,

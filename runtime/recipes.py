@@ -1,0 +1,44 @@
+"""Recipes: the settings a method comes with, and how they meet what the user asked for.
+
+A method runs as it was published unless told otherwise: which weights learn, by which optimizer, at what rate, how they
+are averaged, and under which policy. No torch here: the command line reads this.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+from runtime.config import Policy, RuntimeConfig, Trainable
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a method is run with where the user says nothing else.
+
+    `ema_decay` in [0, 1): the served weights' own share at each step; 0 serves the student itself. `weight_decay` is
+    decoupled (AdamW) and ignored by the others; `sgd` has momentum 0.9. Policy `guarded` learns where the stream has
+    left the source and serves what earned it; `bare` learns from every frame and serves every finite outcome, as
+    test-time methods are published.
+    """
+
+    trainable: Trainable = "adapters+head"
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    ema_decay: float = 0.9
+    policy: Policy = "guarded"
+
+
+def resolved(config: RuntimeConfig, recipe: Recipe) -> RuntimeConfig:
+    """The configuration with everything the user left to the method filled in."""
+    adaptation, model = config.adaptation, config.model
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(model, trainable=model.trainable or recipe.trainable),
+        adaptation=dataclasses.replace(
+            adaptation,
+            learning_rate=adaptation.learning_rate or recipe.learning_rate,
+            ema_decay=recipe.ema_decay if adaptation.ema_decay is None else adaptation.ema_decay,
+            policy=adaptation.policy or recipe.policy,
+        ),
+    )
