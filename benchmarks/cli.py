@@ -25,12 +25,12 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Predict and adapt; page and metrics up while it runs."""
     config = parse(RuntimeConfig, arguments, prog="udaseg-runtime", bases={"--config": load_toml, "--resume": load_run})
-    from evaluation.online import OnlineScore
     from evaluation.report import write_report
+    from evaluation.scoreboard import Scoreboard
     from runtime.session import run_session
 
     settle_process()
-    run_session(config, make_scorer=OnlineScore, finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"))
+    run_session(config, make_scorer=Scoreboard, finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"))
     return EXIT_DONE
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from evaluation.compare import compare, fill_grid
 from evaluation.comparison_tables import rich_table, write_comparison
-from evaluation.online import OnlineScore
 from evaluation.report import write_report
+from evaluation.scoreboard import Scoreboard
 from runtime.adaptation.methods import METHODS
 from runtime.config import (
     AdaptationConfig,
@@ -60,7 +60,7 @@ def run_comparison(config: CompareConfig) -> Path:
 
     def run_one(method: str, seed: int) -> Path:
         run_dir = folder / f"{method}-{seed}"
-        run_session(_cell(config, method, seed, run_dir), make_scorer=OnlineScore, finish=_report)
+        run_session(_cell(config, method, seed, run_dir), make_scorer=Scoreboard, finish=_report)
         return run_dir
 
     known = [folder / f"{method}-{seed}" for method in methods for seed in seeds]

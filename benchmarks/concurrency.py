@@ -9,7 +9,7 @@ within such a pair, so a slow drift of the machine cancels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -63,8 +63,8 @@ class ConcurrencyConfig:
     """Length of a live run."""
     frames: int = 120
     """Frames of a live run at least, and of a measurement of capacity."""
-    cores: int = 2
-    """Cores a run may use."""
+    cores: int = field(default_factory=lambda: min(2, len(usable_cores())))
+    """Cores a run may use; two by default where there are as many."""
     out: Path = Path("runs/bench-concurrency")
     """Folder for recordings, runs and tables; every call runs anew, in a folder of its own within."""
     save: str | None = None

@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any  # JSON
 
 from rich.console import Console
 
-from evaluation.online import OnlineScore
+from evaluation.scoreboard import Scoreboard
 from runtime.arguments import parse
 from runtime.config import RuntimeConfig
 from runtime.events import Event, Prediction
@@ -36,7 +37,7 @@ class Photographer:
     """A scorer that also takes the pictures, once, when the prediction of frame `at` (or the next one) comes."""
 
     def __init__(self, classes: tuple[str, ...], *, at: int, url: str, into: Path) -> None:
-        self._scorer = OnlineScore(classes)
+        self._scorer = Scoreboard(classes)
         self._status = Status(scores=self._scorer.scores)
         self._at = at
         self._url = url
@@ -55,6 +56,14 @@ class Photographer:
     def scores(self) -> Scores | None:
         """What the scorer says."""
         return self._scorer.scores()
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """What the summary gains."""
+        return self._scorer.figures()
+
+    def save(self, run_dir: Path) -> None:
+        """Leave the scorer's counts."""
+        self._scorer.save(run_dir)
 
 
 def take_page(url: str, path: Path) -> None:

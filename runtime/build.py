@@ -75,7 +75,7 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parts:
-    """A run ready to start."""
+    """A run ready to start. `round_length` is the number of frames after which the stream begins again, if it does."""
 
     driver: Driver
     stream: Stream
@@ -88,6 +88,7 @@ class Parts:
     size_HW: tuple[int, int]
     cycle: AdaptationCycle
     snapshots: Snapshots
+    round_length: int | None
     faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 
@@ -118,7 +119,7 @@ def build(
     torch.manual_seed(config.run.seed)
     model, manifest = _source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
-    stream = _open(config, size_HW, clock, open_with, start)
+    stream, round_length = _open(config, size_HW, clock, open_with, start)
     report = _adapt(model.to(device), config.model)
     choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
     replay = fill_replay(
@@ -156,6 +157,7 @@ def build(
         size_HW=size_HW,
         cycle=adaptation.cycle,
         snapshots=adaptation.snapshots,
+        round_length=round_length,
         faults=faults,
     )
 
@@ -178,7 +180,8 @@ def _device(name: str) -> torch.device:
 
 def _open(
     config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float], open_with: Opener, start: Start
-) -> Stream:
+) -> tuple[Stream, int | None]:
+    """The stream, and the frames in a round of it where it is played several times."""
     options = StreamOptions(
         size_HW=size_HW,
         seed=config.run.seed,
@@ -190,9 +193,11 @@ def _open(
         clock=clock,
     )
     stream = open_with(config.stream.stream, options)
+    num_left, rounds = stream.num_frames, config.stream.rounds
+    round_length = (num_left + start.frame) // rounds if num_left is not None and rounds > 1 else None
     if config.stream.max_frames is not None:
         stream = Limited(stream, max_frames=config.stream.max_frames, num_before=start.num_before)
-    return Paced(stream, pace=config.run.pace, clock=clock)
+    return Paced(stream, pace=config.run.pace, clock=clock), round_length
 
 
 def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:

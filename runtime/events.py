@@ -19,7 +19,10 @@ from streams.frame import Frame
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """First event of a run: what is about to happen, with everything a reader of the record needs to know."""
+    """First event of a run: what is about to happen, with everything a reader of the record needs to know.
+
+    `round_length` is the number of frames after which the stream begins again, None where it does not.
+    """
 
     stream: str
     method: str
@@ -34,6 +37,7 @@ class RunStarted:
     trainable_parameters: int
     total_parameters: int
     frozen_digest: str
+    round_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,9 +45,15 @@ from runtime.web.server import WebServer
 
 
 class Scorer(Observer, Protocol):
-    """Compares predictions with labels; lives above this package."""
+    """Compares predictions with labels; lives above this package. `figures` are what the summary gains at the end, by
+    section; `save` leaves in the run folder what else there is to keep.
+    """
 
     def scores(self) -> Scores | None: ...
+
+    def figures(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+    def save(self, run_dir: Path) -> None: ...
 
 
 Finish = Callable[[Path], None]
@@ -190,7 +196,7 @@ class Session:
             self._held = None
         while not self._faults.empty():
             self._hand_out(self._faults.get())
-        summary = self._summary.build(self._scorer.scores())
+        summary = self._summary.build(self._scorer.scores(), self._scorer.figures())
         self._record.write_summary(summary)
         render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
         if self._record.fault is None:
@@ -202,6 +208,7 @@ class Session:
     def _finish(self, finish: Finish) -> None:
         """A full disk costs the report, not the run."""
         try:
+            self._scorer.save(self._record.path)
             finish(self._record.path)
         except BrokenPipeError:  # nobody reads our output any more: a matter of the terminal
             raise
@@ -234,6 +241,7 @@ class Session:
             trainable_parameters=parts.report.trainable if config.adaptation.method != "frozen" else 0,
             total_parameters=parts.report.total,
             frozen_digest=frozen_digest(parts.model),
+            round_length=parts.round_length,
         )
 
     def _closing(self, reason: str, wall_s: float) -> RunFinished:

@@ -10,6 +10,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any, cast  # Any: JSON
 
 from runtime import events
@@ -92,14 +93,16 @@ class SummaryBuilder:
             case events.RunFinished():
                 self._finished = event
 
-    def build(self, scores: Scores | None) -> dict[str, Any]:
-        """The summary as JSON values (unknown figures are None)."""
+    def build(
+        self, scores: Scores | None, figures: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """The summary as JSON values (unknown figures are None); `figures` are added to the sections they name."""
         started, finished = self._started, self._finished
         wall_s = self._wall_s()
         num_predicted = len(self._latencies_ms)
         num_dropped = sum(self._dropped.values())
         owed = self._num_captured - num_predicted - num_dropped
-        summary = {
+        summary: dict[str, Any] = {
             "schema": SCHEMA,
             "stream": started and started.stream,
             "method": started and started.method,
@@ -142,6 +145,8 @@ class SummaryBuilder:
             },
             "environment": self._environment,
         }
+        for section, more in figures.items():
+            summary[section] = {**(summary.get(section) or {}), **more}
         json_values: dict[str, Any] = plain(summary)
         return json_values
 
@@ -230,6 +235,7 @@ class SummaryBuilder:
             "step_ms": step_ms,
             "levels": self._levels.by_level(),
             "duty": self._steps_ms.sum / 1e3 / wall_s if wall_s > 0 else None,
+            "forwards_per_frame": _ratio(self._steps_ms.sum, self._inferences_ms.sum),
             "trainable_parameters": started and started.trainable_parameters,
             "total_parameters": started and started.total_parameters,
             "first_version": self._versions and self._versions[0],
@@ -265,6 +271,10 @@ def quality(scores: Scores) -> dict[str, Any]:
         "negative_window_share": scores.negative_window_share,
         "recovery_frames": list(scores.recovery_frames),
     }
+
+
+def _ratio(share: float, whole: float) -> float | None:
+    return share / whole if whole > 0 else None
 
 
 def percentiles(samples_ms: QuantileSketch) -> dict[str, float | None]:

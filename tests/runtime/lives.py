@@ -16,7 +16,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from evaluation.online import OnlineScore
+from evaluation.scoreboard import Scoreboard
 from runtime.config import RuntimeConfig, load_toml
 from runtime.resume import load_run
 from runtime.session import run_session
@@ -42,7 +42,7 @@ def _live(config_file: str | None, run_dir: Path) -> None:
         with (run_dir.parent / "output.txt").open("w") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
-            run_session(_config(config_file, run_dir), make_scorer=OnlineScore, finish=lambda _: None)
+            run_session(_config(config_file, run_dir), make_scorer=Scoreboard, finish=lambda _: None)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import VERBS
-from evaluation.online import OnlineScore
 from evaluation.report import write_report
+from evaluation.scoreboard import Scoreboard
 from runtime.cli import main
 from runtime.config import ConfigError
 from runtime.events import Prediction
@@ -28,7 +28,7 @@ def nothing(_: int) -> None:
     """What most runs do once a frame was answered."""
 
 
-class Watching(OnlineScore):
+class Watching(Scoreboard):
     """Keeps every answer, and does something of its own once a frame was answered."""
 
     def __init__(self, classes, act=nothing):

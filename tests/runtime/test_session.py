@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.online import OnlineScore
 from evaluation.report import write_report
+from evaluation.scoreboard import Scoreboard
 from models.tensorfile import read_tensors
 from runtime.config import load_toml
 from runtime.origin import MAX_NAME, default_run_dir
@@ -41,7 +41,7 @@ QUALITY_KEYS = {
 }
 
 
-def play(config, *, make_scorer=OnlineScore, finish=write_report):
+def play(config, *, make_scorer=Scoreboard, finish=write_report):
     threads = set(threading.enumerate())
     outcome = run_session(config, make_scorer=make_scorer, finish=finish)
     assert set(threading.enumerate()) == threads
@@ -200,7 +200,7 @@ def test_an_existing_folder_is_refused_before_anything_is_built(tmp_path, tiny_w
 
 
 def test_a_failure_is_raised_after_summary_and_record_are_written(tiny_world, tmp_path) -> None:
-    class Failing(OnlineScore):
+    class Failing(Scoreboard):
         def observe(self, event):
             if getattr(getattr(event, "frame", None), "index", None) == 5:
                 raise ZeroDivisionError("a defect in an observer")
@@ -215,7 +215,7 @@ def test_a_failure_is_raised_after_summary_and_record_are_written(tiny_world, tm
 def test_page_and_metrics_answer_during_the_run_and_end_with_it(tiny_world, tmp_path, capsys) -> None:
     answers = []
 
-    class Asking(OnlineScore):
+    class Asking(Scoreboard):
         def observe(self, event):
             super().observe(event)
             if getattr(getattr(event, "frame", None), "index", None) == 8 and not answers:

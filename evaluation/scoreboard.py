@@ -1,0 +1,121 @@
+"""The scorer of a run: everything that compares answers with labels, one observer to whoever drives.
+
+    scoreboard = Scoreboard(classes)
+    scoreboard.observe(event)              # every event
+    scoreboard.scores()                    # at any time: page, panel, metrics
+    scoreboard.figures()                   # at the end: what summary.json gains
+    scoreboard.save(run_dir)               # and the counts that figures over several runs are made from
+
+It joins parts and computes nothing itself. IoU is shown in points, as everywhere in the run folder.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast  # Any: JSON
+
+from evaluation.lags import LagLog
+from evaluation.online import OnlineScore
+from evaluation.recurrence import mean_gain, recurrences
+from evaluation.rounds import round_scores, worst_later_round
+from evaluation.safety import class_safety
+from evaluation.slices import SLICES_NAME, write_slices
+from runtime.events import Event
+from runtime.scores import POINTS, Scores
+from runtime.state import State
+
+
+class Scoreboard:
+    """`observe` is called by one thread, `scores` by any; the rest belongs to the observing one."""
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self._online = OnlineScore(classes)
+        self._lags = LagLog()
+
+    def observe(self, event: Event) -> None:
+        self._online.observe(event)
+        self._lags.observe(event)
+
+    def scores(self) -> Scores | None:
+        """Everything scored so far; None while no labelled frame was predicted."""
+        return self._online.scores()
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """What the summary gains, by section, as JSON values."""
+        scores = self._online.scores()
+        return {} if scores is None else {"quality": self._quality(scores)}
+
+    def save(self, run_dir: Path) -> None:
+        """Leave the run's counts in its folder, where both models answered anything. OSError when the disk refuses."""
+        slices = self._online.slices()
+        if len(slices):
+            write_slices(run_dir / SLICES_NAME, slices)
+
+    def state(self) -> State:
+        """A copy."""
+        return {"online": self._online.state(), "lags": self._lags.state()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        self._online.load_state(cast(State, state["online"]))
+        self._lags.load_state(cast(State, state["lags"]))
+
+    def _quality(self, scores: Scores) -> dict[str, Any]:
+        slices = self._online.slices()
+        safety, rounds = class_safety(slices), round_scores(slices)
+        return {
+            "gain": (scores.hmean - scores.hmean_frozen) * POINTS,
+            "worst_window": self._online.worst_window * POINTS,
+            "unsafe_classes": self._named(safety.over_run),
+            "unsafe_visit": None
+            if safety.worst_visit is None
+            else {"visit": safety.worst_visit, "classes": self._named(safety.in_worst_visit)},
+            "lags": self._lag_rows(scores),
+            "recurrence": _recurrence(scores),
+            "rounds": [
+                {"round": one.round, "hmean": one.hmean * POINTS, "hmean_frozen": one.hmean_frozen * POINTS}
+                for one in rounds
+            ],
+            "worst_later_round": worst_later_round(rounds) * POINTS,
+        }
+
+    def _named(self, classes: Sequence[int]) -> list[str]:
+        return [self.classes[k] for k in classes]
+
+    def _lag_rows(self, scores: Scores) -> list[dict[str, Any]]:
+        later = scores.visits[len(scores.visits) - len(scores.recovery_frames) :]
+        plateaus = {visit.visit: frames for visit, frames in zip(later, scores.recovery_frames, strict=True)}
+        return [
+            {
+                "visit": lag.visit,
+                "name": lag.domain,
+                "first_frame": lag.first_frame,
+                "detected": lag.detected,
+                "served": lag.served,
+                "plateau": plateaus.get(lag.visit),
+            }
+            for lag in self._lags.lags()
+        ]
+
+
+def _recurrence(scores: Scores) -> dict[str, Any]:
+    found = recurrences(scores.visits, scores.recovery_frames)
+    gain, gain_frozen = mean_gain(found)
+    recovered = [one.recovery_frames for one in found if one.recovery_frames is not None]
+    return {
+        "gain": gain * POINTS,
+        "gain_frozen": gain_frozen * POINTS,
+        "recovery_frames": max(recovered, default=None),
+        "domains": [
+            {
+                "name": one.domain,
+                "visits": one.num_visits,
+                "first": one.first * POINTS,
+                "later": one.later * POINTS,
+                "first_frozen": one.first_frozen * POINTS,
+                "later_frozen": one.later_frozen * POINTS,
+                "recovery_frames": one.recovery_frames,
+            }
+            for one in found
+        ],
+    }

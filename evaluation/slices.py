@@ -1,0 +1,172 @@
+"""Counts of a whole run in slices of a few frames, adapted and frozen: what intervals and comparisons are made from.
+
+A slice is the sum over consecutive frames that both models answered, all of one visit and one round of the stream. From
+slices every score of the run can be taken again, also over a resampled run (`evaluation/bootstrap.py`).
+
+    log.add(SliceKey("rain_25mm", visit=1, round=0), 75, served_KK, frozen_KK)
+    write_slices(run_dir / SLICES_NAME, log.slices())
+
+Memory is bounded: once there are MAX_SLICES, neighbours are joined and slices grow longer; where that frees too little,
+because there are that many visits, the oldest are forgotten.
+"""
+
+# N slices, K classes (rows: truth, columns: prediction)
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.tensorfile import write_atomically
+from runtime.state import State
+
+SLICES_NAME = "slices.npz"
+SLICE_FRAMES = 5  # half a second at the default rate: fifteen to a visit of the presets
+MAX_SLICES = 2048  # 12 MB of 19 classes; 10,000 frames before the first are joined
+
+
+@dataclass(frozen=True, slots=True)
+class SliceKey:
+    """Where a frame belongs: no slice spans two visits or two rounds. `visit` counts all stays of the run from 0."""
+
+    domain: str
+    visit: int
+    round: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slices:
+    """N slices in order. Counts are int64 of shape (N, K, K); `first_frame_N` are indices of the stream."""
+
+    domain_N: np.ndarray
+    visit_N: np.ndarray
+    round_N: np.ndarray
+    first_frame_N: np.ndarray
+    num_frames_N: np.ndarray
+    served_NKK: np.ndarray
+    frozen_NKK: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.visit_N)
+
+    @property
+    def visits(self) -> list[int]:
+        """Numbers of the visits there are, in order."""
+        return list(dict.fromkeys(self.visit_N.tolist()))
+
+
+class SliceLog:
+    """One owner adds every compared frame, in order."""
+
+    def __init__(self, num_classes: int, *, max_slices: int = MAX_SLICES) -> None:
+        self._num_classes = num_classes
+        self._max_slices = max_slices
+        self._slice_frames = SLICE_FRAMES
+        self._rows: list[_Row] = []
+
+    def add(self, key: SliceKey, frame_index: int, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
+        """Count one frame; it opens a slice where the last one is full or of another key."""
+        if self._rows and self._rows[-1].takes(key, 1, self._slice_frames):
+            self._rows[-1].add(1, served_KK, frozen_KK)
+            return
+        if len(self._rows) == self._max_slices:
+            self._make_room()
+        self._rows.append(_Row(key, frame_index, 1, served_KK.copy(), frozen_KK.copy()))
+
+    def slices(self) -> Slices:
+        """Everything so far, the last slice perhaps not full yet; a copy."""
+        rows, shape = self._rows, (len(self._rows), self._num_classes, self._num_classes)
+        return Slices(
+            domain_N=np.array([row.key.domain for row in rows], dtype=np.str_),
+            visit_N=np.array([row.key.visit for row in rows], dtype=np.int64),
+            round_N=np.array([row.key.round for row in rows], dtype=np.int64),
+            first_frame_N=np.array([row.first_frame for row in rows], dtype=np.int64),
+            num_frames_N=np.array([row.num_frames for row in rows], dtype=np.int64),
+            served_NKK=np.array([row.served_KK for row in rows], dtype=np.int64).reshape(shape),
+            frozen_NKK=np.array([row.frozen_KK for row in rows], dtype=np.int64).reshape(shape),
+        )
+
+    def state(self) -> State:
+        """A copy."""
+        slices = self.slices()
+        numbers_4N = (slices.visit_N, slices.round_N, slices.first_frame_N, slices.num_frames_N)
+        return {
+            "slice_frames": self._slice_frames,
+            "domains": slices.domain_N.tolist(),
+            "numbers_4N": torch.from_numpy(np.stack(numbers_4N)),
+            "served_NKK": torch.from_numpy(slices.served_NKK),
+            "frozen_NKK": torch.from_numpy(slices.frozen_NKK),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {
+                "slice_frames": int(slice_frames),
+                "domains": list(domains),
+                "numbers_4N": Tensor() as numbers_4N,
+                "served_NKK": Tensor() as served_NKK,
+                "frozen_NKK": Tensor() as frozen_NKK,
+            }:
+                self._slice_frames = slice_frames
+                columns = zip(domains, numbers_4N.T.tolist(), served_NKK.numpy(), frozen_NKK.numpy(), strict=True)
+                self._rows = [
+                    _Row(SliceKey(domain, visit, round_), first, num, served_KK.copy(), frozen_KK.copy())
+                    for domain, (visit, round_, first, num), served_KK, frozen_KK in columns
+                ]
+            case _:
+                raise ValueError(f"not the state of a slice log: it has the keys {sorted(state)}")
+
+    def _make_room(self) -> None:
+        self._slice_frames *= 2
+        joined: list[_Row] = []
+        for row in self._rows:
+            if joined and joined[-1].takes(row.key, row.num_frames, self._slice_frames):
+                joined[-1].add(row.num_frames, row.served_KK, row.frozen_KK)
+            else:
+                joined.append(row)
+        self._rows = joined[-(3 * self._max_slices // 4) :]
+
+
+def write_slices(path: Path, slices: Slices) -> None:
+    """Write a compressed npz file, whole or not at all: some 100 KB for 1000 frames. OSError when the disk refuses."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        domain_N=slices.domain_N,
+        visit_N=slices.visit_N,
+        round_N=slices.round_N,
+        first_frame_N=slices.first_frame_N,
+        num_frames_N=slices.num_frames_N,
+        served_NKK=slices.served_NKK,
+        frozen_NKK=slices.frozen_NKK,
+    )
+    write_atomically(path, content.getvalue())
+
+
+def read_slices(path: Path) -> Slices | None:
+    """What `write_slices` wrote; None where there is no such file. Nothing in it is unpickled."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as held:
+        return Slices(**{name: held[name] for name in Slices.__dataclass_fields__})
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    key: SliceKey
+    first_frame: int
+    num_frames: int
+    served_KK: np.ndarray
+    frozen_KK: np.ndarray
+
+    def takes(self, key: SliceKey, num_frames: int, slice_frames: int) -> bool:
+        return self.key == key and self.num_frames + num_frames <= slice_frames
+
+    def add(self, num_frames: int, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
+        self.num_frames += num_frames
+        self.served_KK += served_KK
+        self.frozen_KK += frozen_KK

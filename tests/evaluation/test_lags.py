@@ -1,0 +1,71 @@
+import pytest
+
+from evaluation.lags import MAX_LISTED, LagLog
+from runtime.events import ShiftEvent, TrustChanged
+from tests.fakes import make_frame, make_prediction, make_step
+
+
+def answer(log, index, domain, *, version=0):
+    log.observe(make_prediction(make_frame(index, domain=domain), version=version))
+
+
+def shift(frame, kind="away"):
+    return ShiftEvent(frame, kind, 1.2, None, 0.0)
+
+
+def test_each_part_by_hand():
+    log = LagLog()
+    answer(log, 0, "clear")
+    answer(log, 1, "clear")
+    answer(log, 2, "rain")
+    answer(log, 4, "rain")  # frame 3 was dropped
+    log.observe(shift(4))
+    log.observe(make_step(4, outcome="shadowed", version=0))
+    answer(log, 5, "rain")
+    log.observe(shift(5, "change"))
+    log.observe(make_step(5, version=1))
+    answer(log, 6, "rain", version=0)  # routed to the source
+    answer(log, 7, "rain", version=1)
+    answer(log, 8, "rain", version=2)
+    clear, rain = log.lags()
+    assert (clear.domain, clear.detected, clear.served) == ("clear", None, None)
+    assert (rain.domain, rain.visit, rain.first_frame) == ("rain", 1, 2)
+    assert (rain.detected, rain.version, rain.served) == (2, 1, 5)
+
+
+def test_what_was_learnt_before_does_not_count_as_learnt_here():
+    log = LagLog()
+    answer(log, 0, "rain")
+    log.observe(make_step(0, version=7))
+    answer(log, 1, "fog", version=7)
+    log.observe(make_step(1, outcome="relaxed", version=8))
+    answer(log, 2, "fog", version=8)
+    assert log.lags()[1].served is None
+    log.observe(TrustChanged(2, True, 0.7, 9, 0.0))
+    answer(log, 3, "fog", version=9)
+    assert log.lags()[1].served == 2
+
+
+def test_events_that_come_late_belong_to_the_visit_of_their_frame():
+    log = LagLog()
+    answer(log, 0, "clear")
+    answer(log, 1, "rain")
+    answer(log, 2, "clear")
+    log.observe(shift(1))
+    log.observe(make_step(1, version=3))
+    clear, rain, back = log.lags()
+    assert (rain.detected, rain.version) == (0, 3)
+    assert clear.detected is back.detected is back.version is None
+
+
+def test_memory_is_bounded_and_a_log_goes_on_from_its_state():
+    log, again = LagLog(), LagLog()
+    for index in range(300):
+        answer(log, index, f"domain_{index}")
+    assert [lag.visit for lag in log.lags()] == list(range(300 - MAX_LISTED, 300))
+    again.load_state(log.state())
+    assert again.lags() == log.lags()
+    answer(again, 300, "domain_300")
+    assert again.lags()[-1].visit == 300
+    with pytest.raises(ValueError, match="not the state of a log of lags"):
+        again.load_state({})
