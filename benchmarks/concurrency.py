@@ -18,7 +18,7 @@ from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.concurrency_runs import BudgetFigures, capacity_fps, figures, setting_table
 from benchmarks.conditions import describe, usable_cores
 from benchmarks.footage import rain_recording, timing_checkpoint
-from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns, check_names
+from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns, check_names, default_cores
 from benchmarks.results import Result, check_save_name, options_of, publish
 from models.zoo import MODELS
 from runtime.arguments import parse
@@ -63,7 +63,7 @@ class ConcurrencyConfig:
     """Length of a live run."""
     frames: int = 120
     """Frames of a live run at least, and of a measurement of capacity."""
-    cores: int = field(default_factory=lambda: min(2, len(usable_cores())))
+    cores: int = field(default_factory=default_cores)
     """Cores a run may use; two by default where there are as many."""
     out: Path = Path("runs/bench-concurrency")
     """Folder for recordings, runs and tables; every call runs anew, in a folder of its own within."""

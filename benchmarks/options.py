@@ -37,3 +37,8 @@ def check_cores(cores: int) -> None:
     """As many as this process may use, at most."""
     if not 1 <= cores <= len(usable_cores()):
         raise ConfigError(f"--cores {cores}: expected 1 to {len(usable_cores())}, the cores there are")
+
+
+def default_cores() -> int:
+    """Two, or the one there is."""
+    return min(2, len(usable_cores()))

@@ -8,7 +8,7 @@ frame older than max(2 periods, 150 ms) is predicted, and that learning is what 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.conditions import Percentiles, describe, usable_cores
-from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns
+from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns, default_cores
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import lookup, number, read_run
@@ -55,8 +55,8 @@ class OverloadConfig:
     """Architecture."""
     checkpoint: str | None = None
     """Source checkpoint, a file or a shipped name; the model's shipped one by default."""
-    cores: int = 2
-    """Cores a run may use."""
+    cores: int = field(default_factory=default_cores)
+    """Cores a run may use; two by default where there are as many."""
     out: Path = Path("runs/bench-overload")
     """Folder for runs and tables; every call runs anew, in a folder of its own within."""
     save: str | None = None

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, failure
 from benchmarks.conditions import Percentiles, describe, usable_cores
-from benchmarks.options import check_above_zero, check_cores
+from benchmarks.options import check_above_zero, check_cores, default_cores
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from benchmarks.trend import Trend
@@ -69,8 +69,8 @@ class SoakConfig:
     """Source checkpoint, a file or a shipped name; the shipped segformer_b0 by default."""
     model: str = "segformer_b0"
     """Architecture."""
-    cores: int = 2
-    """Cores the run may use."""
+    cores: int = field(default_factory=default_cores)
+    """Cores the run may use; two by default where there are as many."""
     out: Path = Path("runs/bench-soak")
     """Folder for the run and its tables; every call runs anew, in a folder of its own within."""
     save: str | None = None
