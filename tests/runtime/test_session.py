@@ -33,11 +33,12 @@ SUMMARY_KEYS = {
 }
 ADAPTATION_KEYS = {
     *("steps_applied", "steps_refused", "rollbacks", "recalls", "step_ms", "duty", "trainable_parameters"),
-    *("total_parameters", "first_version", "last_version", "frozen_digest_before", "frozen_digest_after"),
+    *("forwards_per_frame", "total_parameters", "first_version", "last_version", "frozen_digest_before", "frozen_digest_after"),
 }
 QUALITY_KEYS = {
     *("classes", "miou", "miou_frozen", "domains", "hmean", "hmean_frozen", "worst_drop"),
     *("negative_window_share", "recovery_frames"),
+    *("gain", "worst_window", "unsafe_classes", "unsafe_visit", "lags", "recurrence", "rounds", "worst_later_round"),
 }
 
 
@@ -70,7 +71,8 @@ def outcome(tiny_world, tmp_path_factory):
 def test_the_run_folder_holds_what_it_should(outcome) -> None:
     run_dir = outcome.run_dir
     names = {path.name for path in run_dir.iterdir()}
-    assert names == {"config.toml", "events.jsonl", "summary.json", "report.html", "checkpoints", "previews"}
+    files = {"config.toml", "events.jsonl", "summary.json", "slices.npz", "report.html"}
+    assert names == files | {"checkpoints", "previews"}
     assert json.loads((run_dir / "summary.json").read_text()) == outcome.summary
     assert {path.suffix for path in (run_dir / "previews").iterdir()} == {".png", ".jpg"}
     assert not [path for path in run_dir.rglob("*") if path.name.startswith(".") or path.suffix == ".tmp"]
