@@ -33,7 +33,8 @@ SUMMARY_KEYS = {
 }
 ADAPTATION_KEYS = {
     *("steps_applied", "steps_refused", "rollbacks", "recalls", "step_ms", "duty", "trainable_parameters"),
-    *("forwards_per_frame", "total_parameters", "first_version", "last_version", "frozen_digest_before", "frozen_digest_after"),
+    *("forwards_per_frame",),
+    *("total_parameters", "first_version", "last_version", "frozen_digest_before", "frozen_digest_after"),
 }
 QUALITY_KEYS = {
     *("classes", "miou", "miou_frozen", "domains", "hmean", "hmean_frozen", "worst_drop"),
