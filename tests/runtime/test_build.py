@@ -91,8 +91,16 @@ def test_the_same_seed_builds_the_same_weights(tiny_world) -> None:
 
 
 def test_a_run_learns_in_the_gaps_between_predictions(tiny_world) -> None:
+    """Plays until something was learnt, so a busy machine only takes longer."""
     seen: list[Event] = []
-    config = tiny_world.config(stream={"fps": 5.0}, run={"adapt": "gaps", "pace": "live"})  # gaps a busy machine has
-    build(config).driver.run(seen.append, threading.Event())
+    stop = threading.Event()
+
+    def watch(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, AdaptationStep) and event.outcome == "applied":
+            stop.set()
+
+    config = tiny_world.config(stream={"fps": 10.0, "rounds": 40}, run={"adapt": "gaps", "pace": "live"})
+    build(config).driver.run(watch, stop)
     outcomes = [event.outcome for event in seen if isinstance(event, AdaptationStep)]
     assert "applied" in outcomes and {"error", "nonfinite"}.isdisjoint(outcomes)
