@@ -121,14 +121,7 @@ def build(
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
     report = _adapt(model.to(device), config.model)
-    choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
-    replay = fill_replay(
-        choice,
-        size_HW,
-        num_bytes=int(config.replay.replay_mb * 2**20),
-        seed=config.run.seed,
-        num_classes=model.num_classes,
-    )
+    replay = _filled(config, manifest, size_HW)
     lanes = open_lanes(device)
     weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
@@ -214,6 +207,17 @@ def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
             f"{len(CITYSCAPES.names)} Cityscapes train ids; train with udaseg-runtime pretrain"
         )
     return model, manifest
+
+
+def _filled(config: RuntimeConfig, manifest: Manifest, size_HW: tuple[int, int]) -> ReplayBuffer:
+    """The replay buffer, with what the checkpoint was trained on unless the user named another source."""
+    return fill_replay(
+        SourceChoice.of(manifest, config.replay, data=config.stream.data),
+        size_HW,
+        num_bytes=int(config.replay.replay_mb * 2**20),
+        seed=config.run.seed,
+        num_classes=manifest.num_classes,
+    )
 
 
 def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:
