@@ -26,7 +26,7 @@ from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from models.adapters import AdapterConfig, attach_adapters
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, replica, set_trainable, trainable_parameters
+from models.trainable import adaptable_tensors, replica, set_trainable
 from models.zoo import MODELS, build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
@@ -34,11 +34,11 @@ from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.build_adaptation import build_optimizer
 from runtime.config import ModelConfig, parse_size
 from runtime.effort import FULL, LEVELS, Effort
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
+from runtime.optimizers import build_optimizer
 from runtime.predictor import Predictor
 from runtime.serving import serve
 from runtime.trust import Trust
@@ -182,10 +182,9 @@ class Bench:
             student,
             entry.build(given),
             candidate,
-            optimizer=build_optimizer(
-                entry.recipe, trainable_parameters(student), learning_rate=entry.recipe.learning_rate
-            ),
+            optimizer=build_optimizer(entry.recipe, student, learning_rate=entry.recipe.learning_rate),
             ema_decay=entry.recipe.ema_decay,
+            max_gradient_norm=entry.recipe.max_gradient_norm,
             clock=time.perf_counter,
         )
         stream = open_stream("rain_sequence", StreamOptions(size_HW=size_HW, start=RAINY_FRAME))

@@ -88,6 +88,16 @@ def trainable_parameters(model: SegmentationModel) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
+def trainable_by_group(model: SegmentationModel) -> dict[str, list[nn.Parameter]]:
+    """The same by group (`GROUPS`), in the model's order within each."""
+    owners = dict(model.named_modules())
+    groups: dict[str, list[nn.Parameter]] = {group: [] for group in GROUPS}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[_group(name, owners[name.rpartition(".")[0]])].append(parameter)
+    return groups
+
+
 def outermost_parameters(model: SegmentationModel) -> list[nn.Parameter]:
     """The trainable parameters nearest the output: the head's, or where none of them learns (mode adapters) those of
     the deepest encoder stage that has some. Their gradients need no graph of what comes before.

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from models.segformer import SegmentationModel
-from models.trainable import replica, trainable_parameters
+from models.trainable import replica
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
@@ -24,10 +23,10 @@ from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.memory import memory_share
+from runtime.optimizers import build_optimizer
 from runtime.predictor import Shadow
 from runtime.probe import SAMPLES as PROBE_SAMPLES
 from runtime.probe import Probe
-from runtime.recipes import Recipe
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.monitor import ShiftMonitor
@@ -39,7 +38,6 @@ from runtime.weights import VersionedWeights
 LIVE_SHADOW_SHARE = 0.2
 CALIBRATION_SAMPLES = 256
 THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and wants three in a row
-SGD_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,28 +115,23 @@ def _learner(
     device = next(given.model.parameters()).device
     frozen = replica(given.model)
     candidate = _candidate(config.adaptation, given, clock=clock)
+    materials = Materials(
+        given.replay,
+        frozen,
+        candidate.model,
+        device,
+        generator,
+        clock=None if config.run.pace == "lockstep" else clock,
+    )
     return Learner(
         given.model,
-        entry.build(Materials(given.replay, frozen, candidate.model, device, generator)),
+        entry.build(materials),
         candidate,
-        optimizer=build_optimizer(
-            entry.recipe, trainable_parameters(given.model), learning_rate=config.adaptation.learning_rate
-        ),
+        optimizer=build_optimizer(entry.recipe, given.model, learning_rate=config.adaptation.learning_rate),
         ema_decay=config.adaptation.ema_decay,
+        max_gradient_norm=entry.recipe.max_gradient_norm,
         clock=clock,
     )
-
-
-def build_optimizer(recipe: Recipe, trained: list[nn.Parameter], *, learning_rate: float) -> torch.optim.Optimizer:
-    """The optimizer the recipe names; ValueError where it names none there is."""
-    match recipe.optimizer:
-        case "adamw":
-            return torch.optim.AdamW(trained, lr=learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
-        case "adam":
-            return torch.optim.Adam(trained, lr=learning_rate, betas=recipe.betas)
-        case "sgd":
-            return torch.optim.SGD(trained, lr=learning_rate, momentum=SGD_MOMENTUM)
-    raise ValueError(f"recipe.optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
 
 
 def _candidate(config: AdaptationConfig, given: SourceParts, *, clock: Callable[[], float]) -> Candidate:

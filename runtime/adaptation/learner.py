@@ -42,12 +42,14 @@ class Learner:
         optimizer: torch.optim.Optimizer,
         ema_decay: float,
         clock: Callable[[], float],
+        max_gradient_norm: float = MAX_GRADIENT_NORM,
     ) -> None:
         self._student = student
         self._method = method
         self._candidate = candidate
         self._optimizer = optimizer
-        self._learning_rate = float(optimizer.param_groups[0]["lr"])
+        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self._max_gradient_norm = max_gradient_norm
         self._ema_decay = ema_decay
         self._clock = clock
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -123,7 +125,7 @@ class Learner:
             if loss is None:
                 return "skipped", "", float("nan")
             value = float(loss.detach())
-            if detail := self._descend(loss, value, self._learning_rate * rate_share * self._method.rate()):
+            if detail := self._descend(loss, value, rate_share * self._method.rate()):
                 return "nonfinite", detail, value
         self._method.settle(self._student)
         self._candidate.follow(self._trained, share=1 - self._ema_decay)
@@ -179,16 +181,16 @@ class Learner:
         self._optimizer.load_state_dict(document)
         restore(self._method, method)
 
-    def _descend(self, loss: Tensor, loss_value: float, learning_rate: float) -> str:
+    def _descend(self, loss: Tensor, loss_value: float, rate_share: float) -> str:
         """Backward and step, where the loss has a graph; what is not finite, if anything."""
         if not math.isfinite(loss_value):
             return f"loss is {loss_value}"
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * rate_share
         if not loss.requires_grad:
             return ""
         torch.autograd.backward(loss)
-        norm = float(nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM))
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, self._max_gradient_norm))
         if not math.isfinite(norm):
             return f"gradient norm is {norm}"
         self._optimizer.step()

@@ -10,6 +10,7 @@ as `state()` and takes by `load_state()` (`runtime.state`), so that a resumed ru
 
 # H height, W width, C channels
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,7 @@ class Materials:
     teacher: SegmentationModel
     device: torch.device
     generator: torch.Generator
+    clock: Callable[[], float] | None = None
 
 
 class Method:

@@ -292,3 +292,24 @@ def test_a_loss_without_a_graph_publishes_what_the_method_moved(student: nn.Modu
     learner, weights = learner_of(student, lambda _: torch.tensor(0.5))
     step, _ = learner.learn(TARGET)
     assert (step.outcome, step.loss, weights.latest.number) == ("applied", 0.5, 1)
+
+
+def test_groups_keep_their_own_rates_and_large_gradients_may_stay(student: nn.Module) -> None:
+    """SGD moves each weight by rate x gradient, which is 1 everywhere: the norm is far above 1."""
+    weights = VersionedWeights(adaptable_tensors(student))
+    classifier = list(student.head.classifier.parameters())
+    others = [p for p in trainable_parameters(student) if all(p is not own for own in classifier)]
+    learner = Learner(
+        student,
+        Scripted(good),
+        candidate_of(student, weights, max_drift=100.0),
+        optimizer=torch.optim.SGD([{"params": others}, {"params": classifier, "lr": 1e-2}], lr=1e-3),
+        ema_decay=0.0,
+        clock=lambda: 1.0,
+        max_gradient_norm=float("inf"),
+    )
+    step, _ = learner.learn(TARGET, rate_share=0.5)
+    assert (step.outcome, step.learning_rate) == ("applied", 5e-4)
+    for name, rate in (("head.classifier.bias", 5e-3), ("head.bn.bias", 5e-4)):
+        moved = weights.source.tensors[name] - weights.latest.tensors[name]
+        assert torch.allclose(moved, torch.full_like(moved, rate), atol=1e-7)

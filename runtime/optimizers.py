@@ -1,0 +1,47 @@
+"""Optimizers by the name a recipe gives them, with the head's rate and the norms' decay set apart where it says so.
+
+    optimizer = build_optimizer(recipe, model, learning_rate=6e-5)
+"""
+
+import torch
+from torch import nn
+
+from models.segformer import SegmentationModel
+from models.trainable import trainable_by_group, trainable_parameters
+from runtime.recipes import Recipe
+
+SGD_MOMENTUM = 0.9
+ADAMW_DECAY = 0.01  # of the optimizer as published (Loshchilov and Hutter 2019, arXiv 1711.05101) and in torch
+
+
+def build_optimizer(recipe: Recipe, model: SegmentationModel, *, learning_rate: float) -> torch.optim.Optimizer:
+    """Over everything trainable in `model`; ValueError where the recipe names no optimizer there is."""
+    decay = recipe.weight_decay
+    if decay is None:
+        decay = ADAMW_DECAY if recipe.optimizer == "adamw" else 0.0
+    groups = [
+        {"params": parameters, "lr": learning_rate * rate, "weight_decay": decay if decays else 0.0}
+        for (rate, decays), parameters in _by_treatment(recipe, model).items()
+    ]
+    match recipe.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, betas=recipe.betas)
+        case "adam":
+            return torch.optim.Adam(groups, betas=recipe.betas)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=SGD_MOMENTUM)
+    raise ValueError(f"recipe.optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
+
+
+def _by_treatment(recipe: Recipe, model: SegmentationModel) -> dict[tuple[float, bool], list[nn.Parameter]]:
+    """Parameters by (factor on the rate, whether they decay); what is treated alike stays in the model's order.
+
+    The base rate comes first: it is the one that is reported.
+    """
+    if recipe.head_rate == 1.0 and recipe.decays_norms:
+        return {(1.0, True): trainable_parameters(model)}
+    treated: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): []}
+    for group, parameters in trainable_by_group(model).items():
+        rate = recipe.head_rate if group == "head" else 1.0
+        treated.setdefault((rate, recipe.decays_norms or group != "norm"), []).extend(parameters)
+    return {treatment: parameters for treatment, parameters in treated.items() if parameters}
