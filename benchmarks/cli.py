@@ -25,12 +25,20 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Predict and adapt; page and metrics up while it runs."""
     config = parse(RuntimeConfig, arguments, prog="udaseg-runtime", bases={"--config": load_toml, "--resume": load_run})
+    from evaluation.oracle import Oracle
     from evaluation.report import write_report
     from evaluation.scoreboard import Scoreboard
     from runtime.session import run_session
 
     settle_process()
-    run_session(config, make_scorer=Scoreboard, finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"))
+    oracle = Oracle()
+    run_session(
+        config,
+        make_scorer=Scoreboard,
+        finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"),
+        methods=oracle.methods,
+        open_with=oracle.opener(config.adaptation.method),
+    )
     return EXIT_DONE
 
 
@@ -69,9 +77,9 @@ def models(_: Sequence[str]) -> int:
 
 def methods(_: Sequence[str]) -> int:
     """List the adaptation methods."""
-    from runtime.adaptation.methods import METHODS
+    from evaluation.oracle import Oracle
 
-    for name, entry in METHODS.items():
+    for name, entry in Oracle().methods.items():
         print(f"{name:<8} {entry.summary}")
     return EXIT_DONE
 

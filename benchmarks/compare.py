@@ -12,11 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.options import check_names
 from evaluation.compare import compare, fill_grid
 from evaluation.comparison_tables import rich_table, write_comparison
+from evaluation.oracle import Oracle
 from evaluation.report import write_report
 from evaluation.scoreboard import Scoreboard
-from runtime.adaptation.methods import METHODS
 from runtime.config import (
     AdaptationConfig,
     ConfigError,
@@ -26,7 +27,6 @@ from runtime.config import (
     RuntimeConfig,
     StreamConfig,
     WebConfig,
-    nearest,
 )
 from runtime.session import run_session
 
@@ -46,9 +46,7 @@ class CompareConfig:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     def __post_init__(self) -> None:
-        for method in self.methods.split(","):
-            if method not in METHODS:
-                raise ConfigError(f"--methods {self.methods}: no method {method!r}; {nearest(method, list(METHODS))}")
+        check_names("--methods", self.methods, Oracle().methods)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
 
@@ -59,8 +57,14 @@ def run_comparison(config: CompareConfig) -> Path:
     methods, seeds = config.methods.split(","), [int(seed) for seed in config.seeds.split(",")]
 
     def run_one(method: str, seed: int) -> Path:
-        run_dir = folder / f"{method}-{seed}"
-        run_session(_cell(config, method, seed, run_dir), make_scorer=Scoreboard, finish=_report)
+        run_dir, oracle = folder / f"{method}-{seed}", Oracle()
+        run_session(
+            _cell(config, method, seed, run_dir),
+            make_scorer=Scoreboard,
+            finish=_report,
+            methods=oracle.methods,
+            open_with=oracle.opener(method),
+        )
         return run_dir
 
     known = [folder / f"{method}-{seed}" for method in methods for seed in seeds]

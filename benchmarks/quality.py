@@ -21,7 +21,7 @@ from benchmarks.figures import QualityFigures, overview_table, quality_figures, 
 from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
-from runtime.adaptation.methods import METHODS
+from evaluation.oracle import Oracle
 from runtime.arguments import parse
 from runtime.config import ConfigError, RunConfig, RuntimeConfig, WebConfig, load_toml
 from streams.synthetic.sequences import PRESETS
@@ -61,7 +61,7 @@ class QualityConfig:
     """Also keep the tables under this name in benchmarks/results."""
 
     def __post_init__(self) -> None:
-        check_names("--methods", self.methods, METHODS)
+        check_names("--methods", self.methods, Oracle().methods)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
         check_at_least("--jobs", self.jobs, 1)

@@ -20,7 +20,7 @@ import torch
 from models.tensorfile import CheckpointInvalid
 from models.trainable import frozen_digest
 from runtime.adaptation.methods import METHODS, Entry
-from runtime.build import Parts, Start, build, method_entry
+from runtime.build import Opener, Parts, Start, build, method_entry
 from runtime.config import RuntimeConfig, to_toml
 from runtime.events import (
     Event,
@@ -42,6 +42,7 @@ from runtime.signals import stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
+from streams.stream import open_stream
 
 
 class Scorer(Observer, Protocol):
@@ -73,14 +74,17 @@ def run_session(
     make_scorer: Callable[[tuple[str, ...]], Scorer],
     finish: Finish,
     methods: Mapping[str, Entry] = METHODS,
+    open_with: Opener = open_stream,
 ) -> Outcome:
     """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it.
 
-    Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
+    `methods` are those to choose from, and `open_with` turns the stream's words into a stream. Raises what
+    `find_origin` and `build` raise, and PortBusy, before anything is written.
     """
     origin = find_origin(config)
     config = resolved(config, method_entry(config, methods).recipe)
-    parts = build(config, start=Start(origin.next_frame, origin.num_before), methods=methods)
+    start = Start(origin.next_frame, origin.num_before)
+    parts = build(config, open_with=open_with, start=start, methods=methods)
     _take_up(origin, parts)
     session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     with stop_on_signals(session.stop):

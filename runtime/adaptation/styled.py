@@ -50,7 +50,7 @@ class StyledReplay(Method):
     def loss(self, student: SegmentationModel, target: Target) -> Tensor:
         """Mean cross-entropy over styled and clean samples."""
         style = self._styler.read(to_tensor(target.image_HWC))
-        rule = CropRule(self._crop_size(target.crop_share), scale_range=(1.0, 1.0))
+        rule = CropRule(crop_size(self._replay.size_HW, target.crop_share), scale_range=(1.0, 1.0))
         crops = [self._sample(style, rule) for _ in range(self._num_styled)]
         crops += [self._sample(None, rule) for _ in range(self._num_clean)]
         images_BHWC = torch.stack([image for image, _ in crops]).to(self._device)
@@ -66,8 +66,8 @@ class StyledReplay(Method):
             image = self._styler.apply(image[None], style)[0]
         return random_crop(image, label, rule=rule, generator=self._generator)
 
-    def _crop_size(self, share: float) -> tuple[int, int]:
-        """CROP_SHARE of each side, small images whole, and of that the share asked for."""
-        height, width = self._replay.size_HW
-        own = 1.0 if height * width <= WHOLE_PIXELS else CROP_SHARE
-        return share_of((height, width), own * share)
+
+def crop_size(size_HW: tuple[int, int], share: float) -> tuple[int, int]:
+    """CROP_SHARE of each side, small images whole, and of that the share asked for."""
+    own = 1.0 if size_HW[0] * size_HW[1] <= WHOLE_PIXELS else CROP_SHARE
+    return share_of(size_HW, own * share)

@@ -1,5 +1,6 @@
 """The assembled command: its options, and what it says when it is given something it cannot use."""
 
+import json
 import re
 import socket
 import subprocess
@@ -81,7 +82,8 @@ def test_lists_have_a_line_for_each(verb, expected, capsys) -> None:
 
 def test_every_method_is_listed(capsys) -> None:
     run_verb(["methods"], VERBS)
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METHODS)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*METHODS, "oracle"] and lines[-1].endswith("evaluation only")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,7 @@ def test_every_method_is_listed(capsys) -> None:
         (["--size", "10x10"], r"--size 10x10: expected HxW with 32 to 8192 pixels each"),
         (["--seed", "-3"], r"--seed -3: expected 0 or more"),
         (["--threads", "2"], r"--threads 2: expected N\+M with 1 to 512 threads each"),
+        (["--method", "oracle", "--stream", "dataset:camvid:test_blind"], r"--method oracle: .*_test_blind carries no"),
         (["--frobnicate"], r"--frobnicate: no such option of udaseg-runtime"),
     ],
 )
@@ -184,6 +187,13 @@ def test_a_run_ends_with_0_table_and_report(tiny_world, here, capsys) -> None:
     assert shown.err == "" and "test_dusk" in shown.out and "harmonic mean" in shown.out
     assert (here / "run" / "report.html").is_file()
     assert run_verb(["report", str(here / "run")], VERBS) == 0
+
+
+def test_the_oracle_is_asked_for_like_any_method(tiny_world, here) -> None:
+    words = tiny_world.arguments("--run-dir", here / "run", "--max-frames", 3, "--method", "oracle")
+    assert run_verb(words, VERBS) == 0
+    summary = json.loads((here / "run" / "summary.json").read_text())
+    assert summary["method"] == "oracle" and summary["adaptation"]["steps_applied"] > 0
 
 
 def test_reports_are_rebuilt_from_run_folders_only(here, capsys) -> None:

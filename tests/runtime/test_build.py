@@ -10,10 +10,14 @@ from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors
 from runtime.build import build
 from runtime.config import ConfigError
-from runtime.events import AdaptationStep, Event
+from runtime.events import AdaptationStep, Event, Prediction, SnapshotTaken
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from streams.protocol import StreamNotOpened, UnknownStream
+from streams.stream import open_stream
+from tests.fakes import ManualClock
+
+PATIENCE_S = 60.0
 
 
 def refusal(config, kind):
@@ -90,17 +94,39 @@ def test_the_same_seed_builds_the_same_weights(tiny_world) -> None:
     assert not all(torch.equal(t, other.weights.source.tensors[n]) for n, t in first.weights.source.tensors.items())
 
 
+class InTurn:
+    """A stream whose next frame comes, a period later by the clock, once all that the last one set off is over."""
+
+    def __init__(self, stream, clock: ManualClock) -> None:
+        self._stream = stream
+        self._clock = clock
+        self.is_over = threading.Semaphore(1)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def __iter__(self):
+        for frame in self._stream:
+            assert self.is_over.acquire(timeout=PATIENCE_S)
+            self._clock.advance(1.01 / self._stream.fps)  # never a rounding error before it is due
+            yield frame
+
+
 def test_a_run_learns_in_the_gaps_between_predictions(tiny_world) -> None:
-    """Plays until something was learnt, so a busy machine only takes longer."""
-    seen: list[Event] = []
-    stop = threading.Event()
+    """By a clock of its own, so that no frame is late however slow the machine; a frame ends with its snapshot."""
+    clock, seen, streams = ManualClock(), [], []
 
-    def watch(event: Event) -> None:
+    def open_in_turn(words, options):
+        streams.append(InTurn(open_stream(words, options), clock))
+        return streams[0]
+
+    def note(event: Event) -> None:
         seen.append(event)
-        if isinstance(event, AdaptationStep) and event.outcome == "applied":
-            stop.set()
+        if isinstance(event, SnapshotTaken):
+            streams[0].is_over.release()
 
-    config = tiny_world.config(stream={"fps": 10.0, "rounds": 40}, run={"adapt": "gaps", "pace": "live"})
-    build(config).driver.run(watch, stop)
+    config = tiny_world.config(run={"adapt": "gaps", "pace": "live", "checkpoint_every_s": 0.01})
+    build(config, clock=clock, open_with=open_in_turn).driver.run(note, threading.Event())
     outcomes = [event.outcome for event in seen if isinstance(event, AdaptationStep)]
-    assert "applied" in outcomes and {"error", "nonfinite"}.isdisjoint(outcomes)
+    assert outcomes == ["applied"] * len(outcomes) and len(outcomes) > 6
+    assert sum(isinstance(event, Prediction) for event in seen) == 12
