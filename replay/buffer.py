@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replay.sampling import Sampler, SamplingRule, build_sampler, class_pixel_counts
+from replay.sampling import Draw, Sampler, SamplingRule, build_sampler, class_pixel_counts
 
 NUM_CLASSES = 19
 _BYTES_PER_COUNT = 8
@@ -106,17 +106,20 @@ class ReplayBuffer:
 
     def draw(self, num: int) -> Tensor:
         """Indices of `num` samples (int64, shape (B,)), with replacement, by the buffer's sampling rule."""
+        return torch.tensor([self.draw_one().index for _ in range(num)], dtype=torch.int64)
+
+    def draw_one(self) -> Draw:
+        """The same for one sample, with the class it was drawn for."""
         if self._num_samples == 0:
             raise ValueError("the replay buffer is empty; add labelled source samples before drawing")
         if self._sampler is None:
             counts_NK = self._counts_NK[: self._num_samples]
             self._sampler = build_sampler(counts_NK, rule=self._rule, size_HW=self.size_HW)
-        draws = [self._sampler.draw(self._generator) for _ in range(num)]
-        for draw in draws:
-            if draw.wanted_class is not None:
-                self._draws_K[draw.wanted_class] += 1
-        self._num_draws += num
-        return torch.tensor([draw.index for draw in draws], dtype=torch.int64)
+        draw = self._sampler.draw(self._generator)
+        if draw.wanted_class is not None:
+            self._draws_K[draw.wanted_class] += 1
+        self._num_draws += 1
+        return draw
 
     def gather(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         """Copies of the samples at `indices_B`: images_BHWC and labels_BHW, both uint8."""

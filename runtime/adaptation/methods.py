@@ -3,6 +3,7 @@
 Add your own by writing a class with `loss(student, target)` (see `method.py`) and naming it here.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,14 +28,26 @@ class Entry:
     recipe: Recipe = field(default_factory=Recipe)
 
 
+DACS_RECIPE = Recipe(
+    trainable="full",
+    learning_rate=6e-5,
+    head_rate=10.0,
+    weight_decay=0.01,
+    decays_norms=False,
+    max_gradient_norm=math.inf,
+    ema_decay=0.0,
+    policy="bare",
+)
+
 METHODS: dict[str, Entry] = {
     "styled": Entry(
         "labelled source samples styled like the frame just seen, true labels (default)",
         lambda given: StyledReplay(given.replay, device=given.device, generator=given.generator),
     ),
     "dacs": Entry(
-        "ClassMix of source samples onto pseudo-labelled frames (DACS, WACV 2021)",
-        lambda given: DacsSelfTraining(given.replay, device=given.device, generator=given.generator),
+        "ClassMix of source samples onto pseudo-labelled frames, all weights (DACS, WACV 2021)",
+        DacsSelfTraining,
+        recipe=DACS_RECIPE,
     ),
     "frozen": Entry("never learns: the source model as it is", None, track="none"),
 }

@@ -1,71 +1,80 @@
-"""DACS: its two terms against values worked out by hand."""
+"""DACS as published: everything learns, at its rates, and a run goes on from its state bit for bit."""
 
-import math
-from dataclasses import replace
+import copy
 
-import numpy as np
 import pytest
 import torch
 
+from models.trainable import adaptable_tensors, set_trainable
 from runtime.adaptation.dacs import DacsSelfTraining
-from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, filled_replay, make_student, make_target
+from runtime.adaptation.learner import Learner
+from runtime.adaptation.methods import METHODS
+from runtime.optimizers import build_optimizer
+from runtime.weights import VersionedWeights
+from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
 
 
-def make_method(seed=0):
-    return DacsSelfTraining(filled_replay(), device=torch.device("cpu"), generator=torch.Generator().manual_seed(seed))
+def learner_of(student, given):
+    recipe = METHODS["dacs"].recipe
+    weights = VersionedWeights(adaptable_tensors(student))
+    learner = Learner(
+        student,
+        METHODS["dacs"].build(given),
+        candidate_of(student, weights, max_drift=float("inf")),
+        optimizer=build_optimizer(recipe, student, learning_rate=recipe.learning_rate),
+        ema_decay=recipe.ema_decay,
+        max_gradient_norm=recipe.max_gradient_norm,
+        clock=lambda: 0.0,
+    )
+    return learner, weights
 
 
-def test_an_undecided_student_pays_the_entropy_of_a_guess_for_both_terms() -> None:
-    """Equal scores cost ln K per pixel: source pixels weigh 1, pasted ones 1, the rest the confident share.
-
-    Of the two classes of a source sample one is pasted, and either covers half of the picture.
-    """
-    for share in (0.0, 0.5, 1.0):
-        loss = make_method().loss(Listening(), make_target(confident_share=share))
-        assert float(loss.detach()) == pytest.approx(math.log(NUM_CLASSES) * (1 + 0.5 + 0.5 * share), rel=1e-5)
+def test_the_recipe_is_the_published_one() -> None:
+    recipe = METHODS["dacs"].recipe
+    assert (recipe.trainable, recipe.optimizer, recipe.learning_rate) == ("full", "adamw", 6e-5)
+    assert (recipe.head_rate, recipe.weight_decay, recipe.decays_norms) == (10.0, 0.01, False)
+    assert (recipe.ema_decay, recipe.policy) == (0.0, "bare")
+    assert METHODS["dacs"].track == "source-replay"
 
 
-def test_the_student_sees_the_source_and_its_mixture_with_the_frame() -> None:
-    student = Listening()
-    make_method().loss(student, make_target())
-    assert student.seen_B3HW.shape == (2, 3, 32, 64)
-    source, mixed = student.seen_B3HW
-    assert not torch.equal(source, mixed)
-    assert float(mixed.mean()) < float(source.mean())  # half of it is the dark frame
+@pytest.mark.parametrize("mode", ["full", "adapters+head"])
+def test_every_tensor_that_learns_moves_and_is_served(mode) -> None:
+    student = make_student()
+    set_trainable(student, mode)
+    learner, weights = learner_of(student, materials(student))
+    for _ in range(3):  # an adapter's way down learns once its way up has left zero
+        step, rollback = learner.learn(make_target())
+        assert (step.outcome, rollback) == ("applied", None) and step.loss > 0
+    source, served = weights.source.tensors, weights.latest.tensors
+    still = {name for name in source if torch.equal(source[name], served[name])}
+    assert not still, still
+    assert all(torch.equal(served[name], tensor) for name, tensor in adaptable_tensors(student).items())
+    assert ("head.bn.running_mean" in served) == (mode == "full")
 
 
-def test_without_confidence_pseudo_labels_weigh_nothing() -> None:
-    """Gradients do not depend on what the frame was taken for when nothing in it is sure."""
-    gradients = []
-    for taken_for in (2, 3):
-        target = make_target(confident_share=0.0)
-        target.labels_HW[:] = taken_for
-        student = Listening()
-        make_method().loss(student, target).backward()
-        gradients.append(student.scores_K.grad)
-    assert torch.equal(*gradients)
+def test_a_run_goes_on_bit_for_bit_from_its_state() -> None:
+    student = make_student()
+    set_trainable(student, "full")
+    given = materials(student)
+    learner, _ = learner_of(student, given)
+    for _ in range(2):
+        learner.learn(make_target())
+    kept = copy.deepcopy(learner.state())
+    chance, replay = given.generator.get_state(), given.replay.state()
+    expected = [learner.learn(make_target())[0].loss for _ in range(2)]
+
+    again = make_student()
+    set_trainable(again, "full")
+    given = materials(again, replay=filled_replay(), seed=5)
+    learner_again, weights = learner_of(again, given)
+    learner_again.load_state(kept)
+    given.generator.set_state(chance)
+    given.replay.load_state(replay)
+    assert [learner_again.learn(make_target())[0].loss for _ in range(2)] == expected
+    tensors = adaptable_tensors(student)
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in weights.latest.tensors.items())
 
 
-def test_confident_pseudo_labels_are_learnt() -> None:
-    student = Listening()
-    make_method().loss(student, make_target(confident_share=1.0)).backward()
-    # d loss / d score_k = sum of pixel weights x (probability - label): class 2 is half of the mixed picture or more.
-    assert float(student.scores_K.grad[2]) < 0.25 + 0.25 - 0.45
-
-
-def test_draws_follow_the_generator() -> None:
-    losses = [float(make_method(seed).loss(make_student(), make_target()).detach()) for seed in (0, 0, 1)]
-    assert losses[0] == losses[1] != losses[2]
-
-
-def test_a_frame_of_ignored_labels_only_is_survived() -> None:
-    target = make_target()
-    target.labels_HW[:] = 255
-    assert np.isfinite(float(make_method().loss(make_student(), target).detach()))
-
-
-def test_a_frame_in_haste_is_mixed_in_smaller_crops() -> None:
-    student = Listening()
-    loss = make_method().loss(student, replace(make_target(), crop_share=0.5))
-    assert student.seen_B3HW.shape == (2, 3, 32, 32)
-    assert float(loss.detach()) == pytest.approx(math.log(NUM_CLASSES) * 1.75, rel=1e-5)  # as for whole frames
+def test_a_state_of_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="not the state of DACS"):
+        DacsSelfTraining(materials(make_student())).load_state({"bank": {}})
