@@ -42,7 +42,30 @@ def weighted_cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, weights_BHW:
 
 def soft_cross_entropy(logits_BKHW: Tensor, targets_BKHW: Tensor) -> Tensor:
     """Mean over pixels of -sum_k q_k log p_k, q a teacher's (CoTTA, Wang et al. 2022, arXiv 2203.13591, eq. 1)."""
-    return -(targets_BKHW * F.log_softmax(logits_BKHW, dim=1)).sum(dim=1).mean()
+    return soft_cross_entropies(logits_BKHW, targets_BKHW).mean()
+
+
+def soft_cross_entropies(logits_BKHW: Tensor, targets_BKHW: Tensor) -> Tensor:
+    """The same pixel by pixel, (B, H, W)."""
+    return -(targets_BKHW * F.log_softmax(logits_BKHW, dim=1)).sum(dim=1)
+
+
+def symmetric_cross_entropies(one_BKHW: Tensor, other_BKHW: Tensor) -> Tensor:
+    """Half of each cross-entropy between two answers given as log-probabilities, (B, H, W): -(q log p + p log q) / 2.
+
+    The consistency of RMT (Doebler et al. 2023, arXiv 2211.13081) and ROID (Marsden et al. 2024, arXiv 2306.00650).
+    """
+    return -0.5 * (other_BKHW.exp() * one_BKHW + one_BKHW.exp() * other_BKHW).sum(dim=1)
+
+
+def soft_likelihood_ratios(logits_BKHW: Tensor, *, clip: float = 0.99, eps: float = 1e-5) -> Tensor:
+    """-sum_k p_k log(p_k / (1 - p_k) + eps) pixel by pixel, (B, H, W): negative where the answer is sure.
+
+    Unlike that of entropy its gradient does not fade as an answer becomes sure (Marsden et al. 2024, ROID, arXiv
+    2306.00650). Probabilities are cut at `clip`, beyond which nothing is learnt, as in the authors' code.
+    """
+    p_BKHW = F.softmax(logits_BKHW, dim=1).clamp(max=clip)
+    return -(p_BKHW * (p_BKHW / (1.0 - p_BKHW) + eps).log()).sum(dim=1)
 
 
 def soft_entropy(logits_BKHW: Tensor) -> Tensor:

@@ -45,17 +45,17 @@ class SegFormerHead(nn.Module):
 
     def embed(self, features: Sequence[Tensor]) -> Tensor:
         """The fused, normalised, rectified embedding (B, E, H, W), projected before it is upsampled."""
-        size_HW = features[0].shape[-2:]
-        fuse_EF, shift_E = self._fuse_and_shift()
-        sum_BHWE = self._project(0, features[0], fuse_EF, shift_E)
-        for index in range(1, NUM_STAGES):
-            term_BEhw = self._project(index, features[index], fuse_EF, None).permute(0, 3, 1, 2)
-            term_BEHW = F.interpolate(term_BEhw, size=size_HW, mode="bilinear", align_corners=False)
-            sum_BHWE.add_(term_BEHW.permute(0, 2, 3, 1))
+        sum_BHWE = self._sum(features, *self._fuse_and_shift())
         if self.bn.training:
             normed_BEHW: Tensor = self.bn(sum_BHWE.permute(0, 3, 1, 2))
             return F.relu_(normed_BEHW)
         return F.relu_(sum_BHWE).permute(0, 3, 1, 2)
+
+    def moments(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and variance (E,), over all pixels, of what reaches batch norm; differentiable."""
+        fuse_EF = self.linear_fuse.weight.flatten(1)
+        var_E, mean_E = torch.var_mean(self._sum(features, fuse_EF, fuse_EF @ self._biases()), dim=(0, 1, 2))
+        return mean_E, var_E
 
     def embed_plainly(self, features: Sequence[Tensor]) -> Tensor:
         """The same embedding in the published order: project, upsample, concatenate, fuse. Reference for `embed`."""
@@ -72,13 +72,27 @@ class SegFormerHead(nn.Module):
         y_BHWE = self.dropout(embedding_BEHW).permute(0, 2, 3, 1)
         return linear(y_BHWE, weight_KE, self.classifier.bias).permute(0, 3, 1, 2)
 
+    def _sum(self, features: Sequence[Tensor], fuse_EF: Tensor, shift_E: Tensor) -> Tensor:
+        """sum_i up(fuse_i linear_i f_i) + shift, (B, H, W, E)."""
+        size_HW = features[0].shape[-2:]
+        sum_BHWE = self._project(0, features[0], fuse_EF, shift_E)
+        for index in range(1, NUM_STAGES):
+            term_BEhw = self._project(index, features[index], fuse_EF, None).permute(0, 3, 1, 2)
+            term_BEHW = F.interpolate(term_BEhw, size=size_HW, mode="bilinear", align_corners=False)
+            sum_BHWE.add_(term_BEHW.permute(0, 2, 3, 1))
+        return sum_BHWE
+
     def _linears(self) -> list[Linear]:
         return [module for module in self.linear_c if isinstance(module, Linear)]
+
+    def _biases(self) -> Tensor:
+        """The embeddings' biases (F,), in the order `linear_fuse` reads them."""
+        return torch.cat([linear.bias for linear in reversed(self._linears())])
 
     def _fuse_and_shift(self) -> tuple[Tensor, Tensor]:
         """Fuse weight (E, F) and the shift (E,) added to the sum; batch norm is folded into both while in eval mode."""
         fuse_EF = self.linear_fuse.weight.flatten(1)
-        biases_F = torch.cat([linear.bias for linear in reversed(self._linears())])
+        biases_F = self._biases()
         if self.bn.training or self.bn.running_mean is None or self.bn.running_var is None:
             return fuse_EF, fuse_EF @ biases_F
         scale_E = self.bn.weight * torch.rsqrt(self.bn.running_var + self.bn.eps)

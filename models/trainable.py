@@ -1,8 +1,9 @@
 """What learns and what is frozen: one switch, its report, and the verbs that move adaptable tensors between models.
 
 *Adaptable* tensors are the trainable parameters, plus the running statistics of batch norms where those may move (modes
-`norm` and `full`). Everything else is *frozen*: it stays in eval mode, is shared between replicas, and keeps its
-digest. Before the first `set_trainable` everything counts as frozen.
+`norm` and `full`) and, in mode `norm`, the classifier's bias: no gradient reaches it, but a method may set it (a prior
+over classes is one number for each). Everything else is *frozen*: it stays in eval mode, is shared between replicas,
+and keeps its digest. Before the first `set_trainable` everything counts as frozen.
 
     report = set_trainable(model, "adapters+head")
     served = replica(model)                                   # same frozen storage, own adaptable tensors
@@ -26,6 +27,7 @@ from models.tensorfile import tensors_digest
 
 MODES = ("adapters+head", "adapters", "head", "norm", "full")
 GROUPS = ("adapters", "head", "norm", "encoder")
+CLASS_BIAS = "head.classifier.bias"
 NORMS = (nn.LayerNorm, nn.BatchNorm2d)
 PARTS = ("head.", *(f"encoder.stages.{index}." for index in reversed(range(NUM_STAGES))))  # from the output inwards
 
@@ -75,7 +77,7 @@ def set_trainable(model: SegmentationModel, mode: str) -> TrainableReport:
         parameter.requires_grad_(_learns(name, owners[name.rpartition(".")[0]], mode))
         parameter.grad = None
     report = _report(model, mode, owners)
-    model.adaptable_names = report.names + (_statistics(model) if mode in ("norm", "full") else ())
+    model.adaptable_names = report.names + _settable(model, mode)
     model.frozen_modules = frozenset(
         name for name, module in owners.items() if mode != "full" and not _trains(name, module, mode)
     )
@@ -202,10 +204,13 @@ def _report(model: SegmentationModel, mode: str, owners: Mapping[str, nn.Module]
     return TrainableReport(mode, tuple(names), tuple(trainable.items()), tuple(total.items()))
 
 
-def _statistics(model: SegmentationModel) -> tuple[str, ...]:
-    """Names of the batch norms' running statistics."""
+def _settable(model: SegmentationModel, mode: str) -> tuple[str, ...]:
+    """Names of what learns by no gradient but may be set: batch norms' running statistics, the classifier's bias."""
+    if mode not in ("norm", "full"):
+        return ()
     norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    return tuple(f"{name}.{leaf}" for name in norms for leaf in ("running_mean", "running_var"))
+    statistics = tuple(f"{name}.{leaf}" for name in norms for leaf in ("running_mean", "running_var"))
+    return statistics if mode == "full" else (*statistics, CLASS_BIAS)
 
 
 def _float_tensors(model: SegmentationModel) -> Iterator[tuple[str, Tensor]]:

@@ -30,7 +30,9 @@ def build_optimizer(recipe: Recipe, model: SegmentationModel, *, learning_rate: 
             return torch.optim.Adam(groups, betas=recipe.betas)
         case "sgd":
             return torch.optim.SGD(groups, momentum=SGD_MOMENTUM)
-    raise ValueError(f"recipe.optimizer must be adamw, adam or sgd, got {recipe.optimizer!r}")
+        case "nesterov":
+            return torch.optim.SGD(groups, momentum=SGD_MOMENTUM, nesterov=True)
+    raise ValueError(f"recipe.optimizer must be adamw, adam, sgd or nesterov, got {recipe.optimizer!r}")
 
 
 def _by_treatment(recipe: Recipe, model: SegmentationModel) -> dict[tuple[float, bool], list[nn.Parameter]]:

@@ -17,10 +17,10 @@ class Recipe:
 
     `ema_decay` in [0, 1): the served weights' own share at each step; 0 serves the student itself. `weight_decay` is
     decoupled under adamw and a penalty under the others; None is adamw's own 0.01, and 0 elsewhere. Norms of the
-    encoder go without it where `decays_norms` is False. `sgd` has momentum 0.9. The head learns at `head_rate` times
-    the learning rate. Gradients are scaled down to a norm of `max_gradient_norm` at most; infinity leaves them alone.
-    Policy `guarded` learns where the stream has left the source and serves what earned it; `bare` learns from every
-    frame and serves every finite outcome, as test-time methods are published.
+    encoder go without it where `decays_norms` is False. `sgd` and `nesterov` have momentum 0.9. The head learns at
+    `head_rate` times the learning rate. Gradients are scaled down to a norm of `max_gradient_norm` at most; infinity
+    leaves them alone. Policy `guarded` learns where the stream has left the source and serves what earned it; `bare`
+    learns from every frame and serves every finite outcome, as test-time methods are published.
     """
 
     trainable: Trainable = "adapters+head"

@@ -46,6 +46,7 @@ class Candidate:
         self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
         self._appearance_F: np.ndarray | None = None
         self._good = {name: tensor.clone() for name, tensor in self._average.items()}
+        self._statistics = self._average.keys() & dict(model.named_buffers()).keys()
         load_adaptable(model, self._average)  # the same memory: the model always answers with the average
         self._model = model
         self._replica = SwappedReplica(model, next(model.parameters()).device)
@@ -74,10 +75,12 @@ class Candidate:
         return self._weights.latest.number
 
     def follow(self, trained: Mapping[str, Tensor], *, share: float) -> None:
-        """Move the average a share of the way to the student's weights."""
+        """Move the average a share of the way to the student's weights. Statistics are averages of their own and are
+        taken as they are (as in the published mean teachers, which average parameters alone).
+        """
         with torch.no_grad():
             for name, average in self._average.items():
-                average.lerp_(trained[name].detach(), share)
+                average.lerp_(trained[name].detach(), 1.0 if name in self._statistics else share)
 
     def submit(self, frame_index: int, appearance_F: np.ndarray | None = None) -> tuple[str, str]:
         """Have the average judged: applied (published), shadowed (good, not served) or refused_guard, and why."""

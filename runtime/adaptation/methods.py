@@ -8,8 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
+
+from runtime.adaptation.cotta import CottaSelfTraining
 from runtime.adaptation.dacs import DacsSelfTraining
 from runtime.adaptation.method import Materials, Method
+from runtime.adaptation.multi_view import PUBLISHED_SCALES
+from runtime.adaptation.roid import RoidSelfTraining
+from runtime.adaptation.rotta import RottaSelfTraining
 from runtime.adaptation.styled import StyledReplay
 from runtime.recipes import Recipe
 
@@ -38,6 +44,7 @@ DACS_RECIPE = Recipe(
     ema_decay=0.0,
     policy="bare",
 )
+COTTA_RECIPE = Recipe("full", "adam", 7.5e-6, max_gradient_norm=math.inf, ema_decay=0.999, policy="bare")
 
 METHODS: dict[str, Entry] = {
     "styled": Entry(
@@ -48,6 +55,30 @@ METHODS: dict[str, Entry] = {
         "ClassMix of source samples onto pseudo-labelled frames, all weights (DACS, WACV 2021)",
         DacsSelfTraining,
         recipe=DACS_RECIPE,
+    ),
+    "rotta": Entry(
+        "learns its average's answers on a balanced memory, slow batch statistics (RoTTA, CVPR 2023)",
+        RottaSelfTraining,
+        track="source-free",
+        recipe=Recipe("norm", "adam", 1e-3, max_gradient_norm=math.inf, ema_decay=0.999, policy="bare"),
+    ),
+    "roid": Entry(
+        "surer where sure and diverse, consistent, merged with the source, prior corrected (ROID, WACV 2024)",
+        lambda given: RoidSelfTraining(given, torch.tensor(given.replay.statistics().pixels_by_class)),
+        track="source-free",
+        recipe=Recipe("norm", "nesterov", 2.5e-4, max_gradient_norm=math.inf, ema_decay=0.0, policy="bare"),
+    ),
+    "cotta": Entry(
+        "learns the labels of its average, weights restored by chance; one view (CoTTA, CVPR 2022)",
+        CottaSelfTraining,
+        track="source-free",
+        recipe=COTTA_RECIPE,
+    ),
+    "cotta14": Entry(
+        "the same with labels of 14 views where the source model is unsure, as published",
+        lambda given: CottaSelfTraining(given, scales=PUBLISHED_SCALES),
+        track="source-free",
+        recipe=COTTA_RECIPE,
     ),
     "frozen": Entry("never learns: the source model as it is", None, track="none"),
 }

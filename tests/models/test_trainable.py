@@ -51,8 +51,8 @@ def test_learning_changes_the_adaptable_tensors_and_no_other(model: Segmentation
     learn(model.train())
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     changed.discard("head.bn.num_batches_tracked")
-    statistics = {"head.bn.running_mean", "head.bn.running_var"}
-    assert changed | statistics >= set(adaptable_tensors(model)) >= changed
+    settable = {"head.bn.running_mean", "head.bn.running_var", "head.classifier.bias"}
+    assert changed | settable >= set(adaptable_tensors(model)) >= changed
     assert frozen_digest(model) == digest
 
 
@@ -88,6 +88,16 @@ def test_norm_mode_trains_only_norms(model: SegmentationModel) -> None:
     report = set_trainable(model, "norm")
     assert all("norm" in name or ".bn." in name for name in report.names)
     assert {"head.bn.running_mean", "head.bn.running_var"} <= set(adaptable_tensors(model))
+
+
+def test_the_bias_of_the_classes_may_be_set_but_does_not_learn_in_norm_mode(model: SegmentationModel) -> None:
+    report = set_trainable(model, "norm")
+    assert "head.classifier.bias" in adaptable_tensors(model) and "head.classifier.bias" not in report.names
+    twin, bias_K = replica(model), model.head.classifier.bias
+    assert bias_K is not None and twin.head.classifier.bias is not None and not bias_K.requires_grad
+    assert twin.head.classifier.bias.data_ptr() != bias_K.data_ptr()
+    set_trainable(model, "adapters")
+    assert "head.classifier.bias" not in adaptable_tensors(model)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_only_the_head_learning_there_is_no_empty_group() -> None:
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be adamw, adam or sgd, got 'lion'"):
+    with pytest.raises(ValueError, match="must be adamw, adam, sgd or nesterov, got 'lion'"):
         build_optimizer(Recipe(optimizer="lion"), model_in("head"), learning_rate=1e-3)
 
 

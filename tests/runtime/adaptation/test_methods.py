@@ -10,7 +10,7 @@ from tests.runtime.adaptation.samples import filled_replay, make_student, make_t
 
 
 def test_the_names_are_these_and_the_default_is_one() -> None:
-    assert list(METHODS) == ["styled", "dacs", "frozen"]
+    assert list(METHODS) == ["styled", "dacs", "rotta", "roid", "cotta", "cotta14", "frozen"]
     assert AdaptationConfig().method in METHODS and METHODS["frozen"].build is None
     assert all(entry.summary and "\n" not in entry.summary for entry in METHODS.values())
 
