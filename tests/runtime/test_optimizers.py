@@ -71,6 +71,18 @@ def test_only_the_head_learning_there_is_no_empty_group() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(1e-3)]
 
 
+def test_nesterov_is_sgd_that_looks_ahead() -> None:
+    """From 1 with gradient 1 at rate 0.1 and momentum 0.9 a first step is 0.1 (1 + 0.9), with sgd 0.1."""
+    for name, step in (("sgd", 0.1), ("nesterov", 0.19)):
+        model = model_in("head")
+        bias_K = model.get_parameter("head.classifier.bias")
+        with torch.no_grad():
+            bias_K.fill_(1.0)
+        bias_K.grad = torch.ones_like(bias_K)
+        build_optimizer(Recipe(optimizer=name), model, learning_rate=0.1).step()
+        assert torch.allclose(bias_K, torch.tensor(1.0 - step)), name
+
+
 def test_an_unknown_optimizer_is_refused() -> None:
     with pytest.raises(ValueError, match="must be adamw, adam, sgd or nesterov, got 'lion'"):
         build_optimizer(Recipe(optimizer="lion"), model_in("head"), learning_rate=1e-3)
