@@ -11,7 +11,8 @@ from pathlib import Path
 from runtime.arguments import parse
 from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
-from runtime.config import ConfigError, RuntimeConfig, load_toml, nearest
+from runtime.config import ConfigError, RuntimeConfig, nearest
+from runtime.config_file import load_toml
 from runtime.process import leave, settle_process, tune_process
 from runtime.resume import load_run
 
@@ -76,11 +77,15 @@ def models(_: Sequence[str]) -> int:
 
 
 def methods(_: Sequence[str]) -> int:
-    """List the adaptation methods."""
+    """List the adaptation methods, and the components they can be joined with."""
     from evaluation.oracle import Oracle
+    from runtime.adaptation.components import COMPONENTS
 
     for name, entry in Oracle().methods.items():
         print(f"{name:<8} {entry.summary}")
+    print("\nwith any of them (--with NAME,NAME=WEIGHT):")
+    for name, component in COMPONENTS.items():
+        print(f"{name:<8} {component.summary}; weight {component.weight:g}")
     return EXIT_DONE
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cells import Cell, Launch
-from runtime.config import to_toml
+from runtime.config_file import to_toml
 
 PAGES = ("", "page.js", "statusz", "preview/image.jpg", "preview/adapted.jpg", "livez")
 ANSWER_S = 10.0

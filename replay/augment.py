@@ -98,6 +98,16 @@ def share_of(size_HW: tuple[int, int], share: float) -> tuple[int, int]:
     return height, width
 
 
+def crop_of_share(
+    image_HWC: Tensor, label_HW: Tensor, share: float, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A random crop of one sample at its own scale, `share` in (0, 1] of each side; all of it, undrawn, for 1."""
+    if share == 1.0:
+        return image_HWC, label_HW
+    rule = CropRule(share_of((label_HW.shape[0], label_HW.shape[1]), share), scale_range=(1.0, 1.0))
+    return random_crop(image_HWC, label_HW, rule=rule, generator=generator)
+
+
 def random_flip(image_HWC: Tensor, label_HW: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirrors left and right with probability one half."""
     if _uniform(0.0, 1.0, generator) < 0.5:

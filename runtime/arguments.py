@@ -12,13 +12,13 @@ import inspect
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
-from runtime.config import ConfigError
+from runtime.config import ConfigError, option_of
 
 Config = TypeVar("Config")
 NO_BASES: Mapping[str, Callable[[Path], Any]] = {}
@@ -37,12 +37,12 @@ def parse(
     `bases` are options whose file or folder holds a configuration to begin from, with the function that reads it.
     """
     arguments, default = _take_base(list(arguments), bases)
-    spelled = ["--help" if argument == "-h" else argument for argument in arguments]
+    spelled = [_to_tyro("--help" if argument == "-h" else argument, config_type) for argument in arguments]
     errors = io.StringIO()
     wants_help = "--help" in spelled
     config: Config
     try:
-        with contextlib.nullcontext() if wants_help else contextlib.redirect_stderr(errors):
+        with _help_from_tyro(config_type) if wants_help else contextlib.redirect_stderr(errors):
             config, unknown = tyro.cli(
                 config_type,
                 prog=prog,
@@ -55,7 +55,7 @@ def parse(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ConfigError(_one_line(errors.getvalue(), prog)) from None
+        raise ConfigError(_one_line(_from_tyro(errors.getvalue(), config_type), prog)) from None
     if unknown:
         raise ConfigError(_unknown(unknown[0], [*_options(config_type), *bases], prog))
     return config
@@ -94,14 +94,43 @@ def _description(config_type: Any, *, takes_file: bool) -> str:  # a dataclass
     return "\n\n".join(lines)
 
 
-def _options(config_type: Any) -> list[str]:  # a dataclass, perhaps of dataclasses
+def _field_names(config_type: Any) -> list[str]:  # a dataclass, perhaps of dataclasses
     names = []
     for option in dataclasses.fields(config_type):
-        if dataclasses.is_dataclass(option.type):
-            names += _options(option.type)
-        else:
-            names.append("--" + option.name.replace("_", "-"))
+        names += _field_names(option.type) if dataclasses.is_dataclass(option.type) else [option.name]
     return names
+
+
+def _options(config_type: Any) -> list[str]:
+    return [option_of(name) for name in _field_names(config_type)]
+
+
+def _kept_words(config_type: Any) -> dict[str, str]:
+    """Options whose fields end in an underscore, as tyro spells them, by ours."""
+    return {option_of(name): f"{option_of(name)}_" for name in _field_names(config_type) if name.endswith("_")}
+
+
+def _to_tyro(argument: str, config_type: Any) -> str:
+    option, has_value, value = argument.partition("=")
+    return _kept_words(config_type).get(option, option) + has_value + value
+
+
+def _from_tyro(text: str, config_type: Any) -> str:
+    """A blank for the underscore: tyro's columns stay in line."""
+    for ours, theirs in _kept_words(config_type).items():
+        text = text.replace(theirs, ours + " ")
+    return text
+
+
+@contextlib.contextmanager
+def _help_from_tyro(config_type: Any) -> Iterator[None]:
+    """What tyro prints, with our spelling."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        sys.stdout.write(_from_tyro(printed.getvalue(), config_type))
 
 
 def _unknown(argument: str, options: list[str], prog: str) -> str:

@@ -26,6 +26,7 @@ from models.tensorfile import CheckpointInvalid
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable
 from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
+from runtime.adaptation.components import joined
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build_adaptation import SourceParts, build_adaptation, calibrated
@@ -35,6 +36,7 @@ from runtime.config import (
     RunConfig,
     RuntimeConfig,
     nearest,
+    parse_components,
     parse_size,
     parse_threads,
 )
@@ -156,11 +158,11 @@ def build(
 
 
 def method_entry(config: RuntimeConfig, methods: Mapping[str, Entry] = METHODS) -> Entry:
-    """The method the configuration names; ConfigError where there is none of that name."""
+    """The method the configuration names, joined with its components; ConfigError for names there are none of."""
     name = config.adaptation.method
     if name not in methods:
         raise ConfigError(f"--method {name}: no such method; {nearest(name, list(methods))}")
-    return methods[name]
+    return joined(methods[name], parse_components(config.adaptation.with_))
 
 
 def _device(name: str) -> torch.device:

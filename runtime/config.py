@@ -1,17 +1,16 @@
 """Configuration of a run: frozen dataclasses, one per component, without torch so that `--help` is quick.
 
 The command line is generated from `RuntimeConfig`; field docstrings are its help. `--config FILE.toml` overlays the
-defaults and flags overlay the file. Only `build.py` and the command line read these; what lies below takes values.
+defaults (`config_file.py`) and flags overlay the file. Only `build.py` and the command line read these; what lies
+below takes values.
 """
 
-import dataclasses
 import difflib
 import math
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 Trainable = Literal["adapters+head", "adapters", "head", "norm", "full"]
 Policy = Literal["guarded", "bare"]
@@ -82,6 +81,8 @@ class AdaptationConfig:
 
     method: str = "styled"
     """Adaptation method (see `udaseg-runtime methods`)."""
+    with_: str = ""
+    """Components the method is joined with (see `udaseg-runtime methods`): NAME or NAME=WEIGHT, with commas between."""
     learning_rate: float | None = None
     """Step size of the optimizer; the method's own by default."""
     ema_decay: float | None = None
@@ -95,6 +96,7 @@ class AdaptationConfig:
     """Serve what was learnt where it answers as frozen on less than this share of pixels; 1 lifts this limit."""
 
     def __post_init__(self) -> None:
+        parse_components(self.with_)
         _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.82")
         _require(
             self.learning_rate is None or 0 < self.learning_rate <= 1,
@@ -105,6 +107,11 @@ class AdaptationConfig:
             "--ema-decay", self.ema_decay, "0 to below 1", "try 0.9",
         )  # fmt: skip
         _require(self.budget >= 0, "--budget", self.budget, "0 or more steps", "try 120")
+
+    @property
+    def title(self) -> str:
+        """The method with its components, as runs and tables name it: `styled`, `styled+mic+tie=0.5`."""
+        return "+".join([self.method, *self.with_.split(",")]) if self.with_ else self.method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,90 +208,27 @@ def parse_threads(text: str) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
+def parse_components(text: str) -> dict[str, float | None]:
+    """`NAME,NAME=WEIGHT` to weights by name, None where the component's own is meant; empty text names none."""
+    weights: dict[str, float | None] = {}
+    for word in text.split(",") if text else []:
+        found = re.fullmatch(r"([a-z][a-z0-9-]*)(=([0-9]{1,9}(\.[0-9]{0,9})?(e-?[0-9]{1,2})?))?", word, flags=re.ASCII)
+        if found is None or found[1] in weights:
+            fault = "each once" if found else "NAME or NAME=WEIGHT, weights 0 or more"
+            raise ConfigError(f"--with {text}: expected components by commas, {fault}; for example --with mic,tie=0.5")
+        weights[found[1]] = float(found[3]) if found[3] else None
+    return weights
+
+
+def option_of(field_name: str) -> str:
+    """The option a field is set by; a trailing underscore keeps a word of Python apart (`with_`)."""
+    return "--" + field_name.rstrip("_").replace("_", "-")
+
+
 def nearest(name: str, names: list[str]) -> str:
     """Names like `name`, to end an error message with."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or sorted(names)[:12]
     return "nearest: " + ", ".join(close)
-
-
-def load_toml(path: Path) -> RuntimeConfig:
-    """A complete configuration from a (possibly partial) TOML file; raises ConfigError in one line."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path}: cannot be read ({error.strerror}); give a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path}: not valid TOML ({error}); see a run folder's config.toml") from error
-    config = RuntimeConfig()
-    sections = {f.name for f in dataclasses.fields(RuntimeConfig)}
-    for section, values in document.items():
-        if section not in sections:
-            raise ConfigError(f"--config {path}: unknown section [{section}]; {nearest(section, sorted(sections))}")
-        if not isinstance(values, dict):
-            raise ConfigError(f"--config {path}: {section} must be a section; write [{section}]")
-        config = dataclasses.replace(config, **{section: _overlay(getattr(config, section), values, path, section)})
-    return config
-
-
-def to_toml(config: RuntimeConfig) -> str:
-    """The configuration as TOML that `load_toml` reads back; unset values are left out."""
-    lines: list[str] = []
-    for section in dataclasses.fields(config):
-        lines.append(f"[{section.name}]")
-        part = getattr(config, section.name)
-        for option in dataclasses.fields(part):
-            value = getattr(part, option.name)
-            if value is not None:
-                lines.append(f"{option.name} = {_toml_value(value)}")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _overlay(part: Any, values: dict[str, Any], path: Path, section: str) -> Any:  # any of the section dataclasses
-    options = {f.name: f for f in dataclasses.fields(part)}
-    changed: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in options:
-            raise ConfigError(f"--config {path}: unknown key {section}.{key}; {nearest(key, sorted(options))}")
-        changed[key] = _coerce(value, str(options[key].type), f"--config {path}: {section}.{key}")
-    return dataclasses.replace(part, **changed)
-
-
-def _coerce(value: Any, annotation: str, what: str) -> Any:  # a TOML scalar to the field's type
-    kind = annotation.replace("<class '", "").replace("'>", "").split(".")[-1] if "class" in annotation else annotation
-    if "Path" in kind and isinstance(value, str):
-        return Path(value)
-    if "Literal" in kind:
-        choices = re.findall("'([^']*)'", kind)
-        if value not in choices:
-            raise ConfigError(f"{what} = {value!r}: expected one of {', '.join(choices)}")
-        return value
-    accepted: tuple[type, ...] = (str,)
-    if "bool" in kind:
-        accepted = (bool,)
-    elif "float" in kind:
-        accepted = (int, float)
-    elif "int" in kind:
-        accepted = (int,)
-    is_accepted = isinstance(value, accepted) and (accepted == (bool,) or not isinstance(value, bool))
-    if not is_accepted:
-        raise ConfigError(f"{what} = {value!r}: expected {accepted[-1].__name__}; correct the value or delete the line")
-    return float(value) if float in accepted else value
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    return '"' + "".join(_escaped(character) for character in str(value)) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    is_plain = character.isprintable() or character == " "
-    return character if is_plain else f"\\U{ord(character):08x}"
 
 
 def _require(holds: bool, option: str, value: object, expected: str, remedy: str) -> None:

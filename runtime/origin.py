@@ -90,4 +90,4 @@ def default_run_dir(config: RuntimeConfig) -> Path:
     """runs/<UTC time>-<stream>-<method>, with what a file name cannot carry replaced."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     stream = re.sub(r"[^A-Za-z0-9._-]+", "_", config.stream.stream)[-MAX_NAME:].strip("_") or "stream"
-    return Path("runs") / f"{stamp}-{stream}-{config.adaptation.method}"
+    return Path("runs") / f"{stamp}-{stream}-{config.adaptation.title}"

@@ -10,7 +10,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from runtime.config import ConfigError, RuntimeConfig, load_toml
+from runtime.config import ConfigError, RuntimeConfig, option_of
+from runtime.config_file import load_toml
 
 FREE = {
     "stream": {"data", "max_frames"},
@@ -44,7 +45,7 @@ def refuse_changes(config: RuntimeConfig) -> None:
             values = getattr(new, option.name), getattr(old, option.name)
             if values[0] != values[1] and option.name not in FREE.get(section.name, ()):
                 raise ConfigError(
-                    f"--{option.name.replace('_', '-')} {values[0]}: the run in {run_dir} was begun with {values[1]}; "
+                    f"{option_of(option.name)} {values[0]}: the run in {run_dir} was begun with {values[1]}; "
                     f"leave the option out, or begin a new run with --config {run_dir / 'config.toml'}"
                 )
     if config.run.run_dir not in (None, run_dir):

@@ -21,7 +21,8 @@ from models.tensorfile import CheckpointInvalid
 from models.trainable import frozen_digest
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import Opener, Parts, Start, build, method_entry
-from runtime.config import RuntimeConfig, to_toml
+from runtime.config import RuntimeConfig
+from runtime.config_file import to_toml
 from runtime.events import (
     Event,
     Fault,
@@ -233,7 +234,7 @@ class Session:
         num_left = parts.stream.num_frames
         return RunStarted(
             stream=parts.stream.name,
-            method=config.adaptation.method,
+            method=config.adaptation.title,
             model=parts.manifest.model,
             device=str(parts.device),
             seed=config.run.seed,

@@ -18,14 +18,15 @@ from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
 from benchmarks.soak import SoakConfig
 from benchmarks.suite import BENCHMARKS
-from models.trainable import replica
+from models.trainable import replica, trainable_parameters
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime import cli
+from runtime.adaptation.components import COMPONENTS, Component
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.config import RuntimeConfig
+from runtime.config import RuntimeConfig, option_of
 from runtime.metrics import Metrics, new_registry
 from runtime.pretraining.config import PretrainConfig
 from runtime.status import Status
@@ -68,8 +69,8 @@ def option_names(config_type):
         if dataclasses.is_dataclass(field.type):
             yield from option_names(field.type)
         else:
-            name = field.name.replace("_", "-")
-            yield from (f"--{name}", f"--no-{name}") if field.type is bool else (f"--{name}",)
+            option = option_of(field.name)
+            yield from (option, option.replace("--", "--no-", 1)) if field.type is bool else (option,)
 
 
 def listed_paths():
@@ -173,7 +174,7 @@ def test_exit_codes_are_those_of_the_program():
 
 
 def test_example_method_is_short_and_learns():
-    (example,) = fenced(README, "python")
+    example, _ = fenced(README, "python")
     assert len(example.splitlines()) < 40
     names = {"__name__": "entropy"}
     before = set(METHODS)
@@ -194,6 +195,22 @@ def test_example_method_is_short_and_learns():
         assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in student.head.parameters())
     finally:
         del METHODS["entropy"]
+
+
+def test_example_component_is_short_and_works():
+    _, example = fenced(README, "python")
+    assert len(example.splitlines()) < 20
+    names = {"torch": torch, "trainable_parameters": trainable_parameters, "Component": Component}
+    exec(compile(example, "README.md", "exec"), names | {"COMPONENTS": (added := {})})
+    student = build_model("segformer_b0", num_classes=2)
+    before = student.head.classifier.weight.detach().clone()
+    added["small"].rule(None, 2.0).settle(student)
+    torch.testing.assert_close(student.head.classifier.weight.detach(), 0.998 * before)
+
+
+def test_components_are_in_their_table():
+    table = README.partition("| component |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([\w-]+)` \|", table, flags=re.MULTILINE) == list(COMPONENTS)
 
 
 def test_documents_are_ascii_and_of_the_project_alone():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import VERBS
+from runtime.adaptation.components import COMPONENTS
 from runtime.adaptation.methods import METHODS
 from runtime.cli import main as run_verb
 from tests.conftest import write_random_checkpoint
@@ -19,7 +20,7 @@ COMMAND = "from benchmarks.cli import main; main()"
 RUN_OPTIONS = {
     *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size", "--rounds"),
     *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--adapter-scale", "--device"),
-    *("--method", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
+    *("--method", "--with", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
     *("--source", "--source-data", "--replay-mb"),
     *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
     *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),
@@ -80,16 +81,20 @@ def test_lists_have_a_line_for_each(verb, expected, capsys) -> None:
     assert any(line.split()[:1] == [expected] for line in capsys.readouterr().out.splitlines())
 
 
-def test_every_method_is_listed(capsys) -> None:
+def test_every_method_and_component_is_listed(capsys) -> None:
     run_verb(["methods"], VERBS)
-    lines = capsys.readouterr().out.splitlines()
+    methods, _, components = capsys.readouterr().out.partition("\nwith any of them (--with NAME,NAME=WEIGHT):\n")
+    lines = methods.splitlines()
     assert [line.split()[0] for line in lines] == [*METHODS, "oracle"] and lines[-1].endswith("evaluation only")
+    assert [line.split()[0] for line in components.splitlines()] == list(COMPONENTS)
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         (["--stream", "rain_sequense"], r"--stream rain_sequense: no such stream .*nearest: rain_sequence"),
+        (["--with", "mick"], r"--with mick: no such component; nearest: mic"),
+        (["--with", "mic", "--method", "frozen"], r"--with mic: the method never learns; choose one that does"),
         (["--method", "stiled"], r"--method stiled: no such method; nearest: styled"),
         (["--model", "segformer_b9"], r"--model segformer_b9: no such model; nearest: segformer_b"),
         (["--stream", "dataset:camvit:x"], r"--stream dataset:camvit:x: no data set layout 'camvit'; nearest: camvid"),

@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from evaluation.scoreboard import Scoreboard
-from runtime.config import RuntimeConfig, load_toml
+from runtime.config import RuntimeConfig
+from runtime.config_file import load_toml
 from runtime.resume import load_run
 from runtime.session import run_session
 

@@ -3,7 +3,8 @@
 import pytest
 
 from runtime.arguments import parse
-from runtime.config import ConfigError, RuntimeConfig, load_toml
+from runtime.config import ConfigError, RuntimeConfig
+from runtime.config_file import load_toml
 from runtime.pretraining.config import PretrainConfig
 
 PROG = "udaseg-runtime"
@@ -96,3 +97,12 @@ def test_help_goes_to_the_output_and_ends_well(capsys) -> None:
         assert stop.value.code == 0
         shown = capsys.readouterr()
         assert shown.err == "" and "--config FILE" in shown.out and "--debug" in shown.out
+
+
+def test_an_option_that_is_a_word_of_python_is_spelled_plainly(capsys) -> None:
+    assert read("--with", "mic").adaptation.with_ == read("--with=mic").adaptation.with_ == "mic"
+    with pytest.raises(SystemExit):
+        read("--help")
+    printed = capsys.readouterr().out
+    assert "--with " in printed and "with_" not in printed
+    assert refusal("--with").count("with_") == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from runtime.checkpoints import newest_checkpoint
-from runtime.config import to_toml
+from runtime.config_file import to_toml
 from tests.runtime.journeys import journey, journey_config, outcome, story
 
 NUM_KILLS = 100  # by each of two seeds

@@ -20,7 +20,7 @@ import pytest
 from evaluation.report import write_report
 from evaluation.scoreboard import Scoreboard
 from models.tensorfile import read_tensors
-from runtime.config import load_toml
+from runtime.config_file import load_toml
 from runtime.origin import MAX_NAME, default_run_dir
 from runtime.record import RunFolderExists
 from runtime.session import run_session

@@ -1,0 +1,71 @@
+"""The components any method can be joined with, by name, in one dict.
+
+    udaseg-runtime --method dacs --with mic,tie=0.5
+
+Add your own by writing a class with `loss(student, target)` (a term) or `settle(student)` (a rule), see `composed.py`,
+and naming it here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from runtime.adaptation.composed import Composed, Rule, Term
+from runtime.adaptation.method import Materials, Method
+from runtime.adaptation.methods import Entry
+from runtime.adaptation.mic import MaskedConsistency
+from runtime.config import ConfigError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A term or a rule, and the weight it has where none is given; at weight 0 it is not built at all.
+
+    `needs_source` where it replays labelled source samples: a method joined with it is no longer source-free.
+    """
+
+    summary: str
+    weight: float
+    term: Callable[[Materials, float], Term] | None = None
+    rule: Callable[[Materials, float], Rule] | None = None
+    needs_source: bool = False
+
+
+COMPONENTS: dict[str, Component] = {
+    "mic": Component(
+        "masked frame to be told as the whole one (MIC, CVPR 2023)",
+        1.0,
+        term=lambda given, weight: MaskedConsistency(given.device, given.generator, weight=weight),
+    ),
+}
+
+
+def joined(
+    entry: Entry, weights: Mapping[str, float | None], *, components: Mapping[str, Component] = COMPONENTS
+) -> Entry:
+    """The entry with the named components at their weights (None: their own). ConfigError for what cannot be."""
+    for name in weights:
+        if name not in components:
+            raise ConfigError(f"--with {name}: no such component; {nearest(name, list(components))}")
+    chosen = {name: (components[name], components[name].weight if w is None else w) for name, w in weights.items()}
+    chosen = {name: (component, weight) for name, (component, weight) in chosen.items() if weight > 0}
+    if not chosen:
+        return entry
+    if entry.build is None:
+        raise ConfigError(f"--with {','.join(weights)}: the method never learns; choose one that does, or leave it out")
+    needs_source = entry.track == "source-free" and any(component.needs_source for component, _ in chosen.values())
+    return replace(
+        entry,
+        build=partial(_composed, build=entry.build, chosen=chosen),
+        track="source-replay" if needs_source else entry.track,
+    )
+
+
+def _composed(
+    given: Materials, *, build: Callable[[Materials], Method], chosen: Mapping[str, tuple[Component, float]]
+) -> Method:
+    return Composed(
+        build(given),
+        terms={name: part.term(given, weight) for name, (part, weight) in chosen.items() if part.term is not None},
+        rules={name: part.rule(given, weight) for name, (part, weight) in chosen.items() if part.rule is not None},
+    )

@@ -1,0 +1,78 @@
+"""A method joined with components: extra terms of its loss, and rules its weights follow after every step.
+
+    method = Composed(StyledReplay(...), terms={"mic": MaskedConsistency(...)}, rules={"merge": MergeToSource(...)})
+
+The loss is the method's plus every term's; a term weighs itself. Rules settle after the method, in their order. Where
+the method has no loss for a frame there is no step, and terms are not asked: the method says what is learnt from.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from torch import Tensor
+
+from models.segformer import SegmentationModel
+from runtime.adaptation.method import Method, Target
+from runtime.state import State, restore, state_of
+
+
+class Term(Protocol):
+    """One more loss to learn from, differentiable as a method's; None where a frame has nothing for it."""
+
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor | None: ...
+
+
+class Rule(Protocol):
+    """What is done to the student's weights after the descent, before they are averaged."""
+
+    def settle(self, student: SegmentationModel) -> None: ...
+
+
+class Composed(Method):
+    """Owns what it is made of; each part that has a state keeps it under its own name."""
+
+    def __init__(
+        self, method: Method, *, terms: Mapping[str, Term] | None = None, rules: Mapping[str, Rule] | None = None
+    ) -> None:
+        self._method = method
+        self._terms = dict(terms or {})
+        self._rules = dict(rules or {})
+
+    def loss(self, student: SegmentationModel, target: Target) -> Tensor | None:
+        """The sum of what method and terms give."""
+        total = self._method.loss(student, target)
+        if total is None:
+            return None
+        for term in self._terms.values():
+            more = term.loss(student, target)
+            if more is not None:
+                total = total + more
+        return total
+
+    def rate(self) -> float:
+        """The method's."""
+        return self._method.rate()
+
+    def settle(self, student: SegmentationModel) -> None:
+        """The method's own, then every rule."""
+        self._method.settle(student)
+        for rule in self._rules.values():
+            rule.settle(student)
+
+    def state(self) -> State:
+        """Of the method and of all parts that keep one."""
+        parts: State = {name: state_of(part) for name, part in self._parts().items()}
+        return {"method": state_of(self._method), "parts": parts}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`; ValueError where it is of other components."""
+        match state:
+            case {"method": dict(method), "parts": dict(states)} if states.keys() == self._parts().keys():
+                restore(self._method, method)
+                for name, part in self._parts().items():
+                    restore(part, cast(State, states[name]))
+            case _:
+                raise ValueError(f"not the state of a method with {', '.join(self._parts())}: {sorted(state)}")
+
+    def _parts(self) -> dict[str, Term | Rule]:
+        return {**self._terms, **self._rules}
