@@ -18,10 +18,12 @@ from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials
 from runtime.adaptation.methods import Entry
+from runtime.adaptation.recollection import Recollection
 from runtime.adaptation.schedule import LearningSchedule
 from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
+from runtime.library import DomainLibrary
 from runtime.memory import memory_share
 from runtime.optimizers import build_optimizer
 from runtime.predictor import Shadow
@@ -138,9 +140,10 @@ def _candidate(config: AdaptationConfig, given: SourceParts, *, clock: Callable[
     """Judged by probe, drift and trust; under the bare policy by being finite alone."""
     twin, source = replica(given.model), given.weights.source.tensors  # the twin holds the source weights still
     if config.policy == "bare":
-        guard, trust = Guard(source, max_drift=math.inf), Trust(enter=1.0)
+        guard, trust, recollection = Guard(source, max_drift=math.inf), Trust(enter=1.0), None
     else:
         images_NHWC, labels_NHW = given.replay.gather(torch.arange(min(len(given.replay), PROBE_SAMPLES)))
         probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=given.model.num_classes)
         guard, trust = Guard(source, probe=probe), Trust(enter=config.serve_below)
-    return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock)
+        recollection = Recollection(DomainLibrary(given.appearance, capacity_bytes=64 * 2**20))
+    return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock, recollection=recollection)

@@ -150,6 +150,22 @@ class TrustChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Frames look like a domain learnt for earlier: its weights are taken up again, unless the guard refuses them.
+
+    `domain` is its number in the library, `distance` that of the frame from it in shares of the alarm threshold.
+    `version` serves from now on; `refusal` says why the weights were refused, and so forgotten, empty where not.
+    """
+
+    frame_index: int
+    domain: int
+    distance: float
+    version: int
+    at_s: float
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ShiftScore:
     """The detector's reading for one frame; 1.0 is the alarm threshold calibrated on source data."""
 
@@ -266,6 +282,7 @@ Event = (
     | AdaptationStep
     | Rollback
     | TrustChanged
+    | Recall
     | ShiftScore
     | ShiftEvent
     | GovernorChanged

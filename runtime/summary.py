@@ -53,6 +53,7 @@ class SummaryBuilder:
         self._steps_ms = QuantileSketch()
         self._outcomes: Counter[str] = Counter()
         self._rollbacks = 0
+        self._recalls = 0
         self._versions: tuple[int, int] | None = None
         self._answered_at_s = (math.nan, math.nan)
         self._earlier_s = 0.0  # wall time before this process took the run up
@@ -80,6 +81,8 @@ class SummaryBuilder:
                 self._steps_ms.add(duration_s * 1e3)
             case events.Rollback():
                 self._rollbacks += 1
+            case events.Recall(refusal=""):
+                self._recalls += 1
             case events.GovernorChanged(name=name):
                 self._levels.moved(name)
             case events.ShiftEvent():
@@ -160,6 +163,7 @@ class SummaryBuilder:
             "counts": {name: dict(counter) for name, counter in self._counters().items()},
             "times": {name: sketch.state() for name, sketch in self._sketches().items()},
             "rollbacks": self._rollbacks,
+            "recalls": self._recalls,
             "versions": None if self._versions is None else list(self._versions),
             "wall_s": 0.0 if math.isnan(wall_s) else wall_s,
             "num_shifts": self._num_shifts,
@@ -175,6 +179,7 @@ class SummaryBuilder:
                 "counts": dict(counts),
                 "times": dict(times),
                 "rollbacks": int(rollbacks),
+                "recalls": int(recalls),
                 "versions": list() | None as versions,
                 "wall_s": float(wall_s),
                 "num_shifts": int(num_shifts),
@@ -191,6 +196,7 @@ class SummaryBuilder:
                 raise ValueError(f"not the state of a summary: it has the keys {sorted(state)}")
         self._levels.load_state(levels)
         self._num_captured = len(self._latencies_ms) + sum(self._dropped.values())
+        self._recalls = recalls
         self._rollbacks, self._confidence_sum, self._earlier_s = rollbacks, confidence_sum, wall_s
         self._versions = None if versions is None else (versions[0], versions[1])
         self._num_shifts = num_shifts
@@ -231,7 +237,7 @@ class SummaryBuilder:
             "steps_by_outcome": dict(self._outcomes),
             "frames_gated": dict(self._gated),
             "rollbacks": self._rollbacks,
-            "recalls": self._outcomes["recalled"],
+            "recalls": self._recalls,
             "step_ms": step_ms,
             "levels": self._levels.by_level(),
             "duty": self._steps_ms.sum / 1e3 / wall_s if wall_s > 0 else None,

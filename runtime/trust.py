@@ -63,12 +63,16 @@ class Trust:
         self._readings.clear()
         self._is_doubted = True
 
-    def reset(self) -> bool:
-        """Back to the frozen model; whether that is a change."""
-        before, self._is_adapted = self._is_adapted, self._is_blind
+    def take_up(self, *, is_adapted: bool) -> bool:
+        """Go on from what was decided when this domain was left; new readings may overturn it. Whether it changes."""
+        before, self._is_adapted = self._is_adapted, is_adapted or self._is_blind
         self._readings.clear()
         self._is_doubted = False
         return before != self._is_adapted
+
+    def reset(self) -> bool:
+        """Back to the frozen model; whether that is a change."""
+        return self.take_up(is_adapted=False)
 
     def state(self) -> State:
         """Readings and decision."""

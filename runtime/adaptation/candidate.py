@@ -2,12 +2,13 @@
 
 It holds the average of the student's weights, the last average the guard accepted, and a model that answers with the
 average. An accepted candidate is published at once while it is trusted, and is kept in the shadow, unpublished, while
-the frozen model answers as well; then version 0 serves.
+the frozen model answers as well; then version 0 serves. What was learnt for other domains comes back from the library
+(`recollection.py`) and is judged like any candidate; the trust it had earned comes with it.
 """
 
 # H height, W width
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from models.segformer import SegmentationModel
 from models.trainable import load_adaptable
-from runtime.events import Prediction, TrustChanged
+from runtime.adaptation.recollection import Recollection
+from runtime.events import Prediction, Recall, TrustChanged
 from runtime.guard import Guard
+from runtime.library import Evidence, Found
 from runtime.serving import SwappedReplica
 from runtime.shares import agreement
-from runtime.state import State, array_again, kept, kept_array
+from runtime.state import State, array_again, kept, kept_array, restore, state_of
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 
@@ -38,11 +41,13 @@ class Candidate:
         guard: Guard,
         trust: Trust,
         clock: Callable[[], float],
+        recollection: Recollection | None = None,
     ) -> None:
         self._weights = weights
         self._guard = guard
         self._trust = trust
         self._clock = clock
+        self._recollection = recollection
         self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
         self._appearance_F: np.ndarray | None = None
         self._good = {name: tensor.clone() for name, tensor in self._average.items()}
@@ -74,6 +79,11 @@ class Candidate:
     def serving_version(self) -> int:
         return self._weights.latest.number
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether the newest frame looks like those of the stretch being learnt; False where none is remembered."""
+        return self._recollection is not None and self._recollection.is_at_home
+
     def follow(self, trained: Mapping[str, Tensor], *, share: float) -> None:
         """Move the average a share of the way to the student's weights. Statistics are averages of their own and are
         taken as they are (as in the published mean teachers, which average parameters alone).
@@ -89,6 +99,8 @@ class Candidate:
             return "refused_guard", refusal
         _copy(self._average, into=self._good)
         self._note(appearance_F)
+        if self._recollection is not None and appearance_F is not None:
+            self._recollection.learnt(appearance_F, self._good, self._evidence)
         if not self._trust.is_adapted:
             return "shadowed", ""
         self._weights.publish(self._average, frame_index=frame_index, appearance_F=self._appearance_F)
@@ -101,11 +113,40 @@ class Candidate:
     def start_over(self) -> None:
         """Back to the source weights, which serve."""
         self._guard.reset()
+        self.leave()
         self._appearance_F = None
         _copy(self.source, into=self._average)
         _copy(self._average, into=self._good)
         self._trust.reset()
         self._weights.fall_back()
+
+    def leave(self) -> None:
+        """The average is led elsewhere from now on: away from the domain it was learnt for."""
+        if self._recollection is not None:
+            self._recollection.leave()
+
+    def recall(self, frame_index: int, features_F: np.ndarray) -> Sequence[Recall | TrustChanged]:
+        """Take up what was learnt for the domain these features are of, if that is known, another one, and sound."""
+        recollection = self._recollection
+        found = None if recollection is None else recollection.look(features_F)
+        if recollection is None or found is None:
+            return ()
+        _copy(found.domain.tensors, into=self._average)
+        self._guard.reset()
+        refusal = self._guard.refusal(self._average, self._model)
+        if refusal:
+            self._guard.reset()
+            self.restore()
+            recollection.forget(found)
+            return (self._recalled(frame_index, found, refusal),)
+        _copy(self._average, into=self._good)
+        self._appearance_F = found.domain.appearance_F
+        recollection.take_up(found)
+        evidence = found.domain.evidence
+        is_changed = self._trust.take_up(is_adapted=evidence.is_trusted)
+        self._serve(frame_index)
+        recalled = self._recalled(frame_index, found, "")
+        return (recalled, self._changed(frame_index, evidence.agreement)) if is_changed else (recalled,)
 
     def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
         """Compare adapted and frozen on a frame just predicted; the change of what serves, if that is the outcome.
@@ -116,11 +157,9 @@ class Candidate:
         learnt_HW = prediction.labels_HW if is_served else self._replica.answer(prediction.frame.image_HWC).labels_HW
         if not self._trust.update(agreement(learnt_HW, frozen_HW)):
             return None
-        if self._trust.is_adapted:
-            index = prediction.frame.index
-            self._weights.publish(self._good, frame_index=index, appearance_F=self._appearance_F)
-        else:
-            self._weights.fall_back()
+        self._serve(prediction.frame.index)
+        if self._recollection is not None:
+            self._recollection.weighed(self._evidence)
         return self._changed(prediction.frame.index, self._trust.agreement)
 
     def doubt(self) -> None:
@@ -146,6 +185,7 @@ class Candidate:
             "guard": self._guard.state(),
             "trust": self._trust.state(),
             "appearance": kept_array(self._appearance_F),
+            "recollection": state_of(self._recollection),
         }
 
     def load_state(self, state: State) -> None:
@@ -157,14 +197,27 @@ class Candidate:
                 "guard": dict(guard),
                 "trust": dict(trust),
                 "appearance": Tensor() | None as appearance_F,
+                "recollection": dict(recollection),
             }:
                 _copy({name: cast(Tensor, average[name]) for name in self._average}, into=self._average)
                 _copy({name: cast(Tensor, good[name]) for name in self._good}, into=self._good)
                 self._guard.load_state(guard)
                 self._trust.load_state(trust)
                 self._appearance_F = array_again(appearance_F)
+                restore(self._recollection, recollection)
             case _:
                 raise ValueError(f"not the state of a candidate: it has the keys {sorted(state)}")
+
+    @property
+    def _evidence(self) -> Evidence:
+        return Evidence(self._trust.is_adapted, self._trust.agreement)
+
+    def _serve(self, frame_index: int) -> None:
+        """The last good average where it is trusted, else the source weights."""
+        if self._trust.is_adapted:
+            self._weights.publish(self._good, frame_index=frame_index, appearance_F=self._appearance_F)
+        else:
+            self._weights.fall_back()
 
     def _note(self, appearance_F: np.ndarray | None) -> None:
         """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""
@@ -172,6 +225,16 @@ class Candidate:
             self._appearance_F = appearance_F
         else:
             self._appearance_F = self._appearance_F + APPEARANCE_SHARE * (appearance_F - self._appearance_F)
+
+    def _recalled(self, frame_index: int, found: Found, refusal: str) -> Recall:
+        return Recall(
+            frame_index=frame_index,
+            domain=found.domain.number,
+            distance=found.distance,
+            version=self.serving_version,
+            at_s=self._clock(),
+            refusal=refusal,
+        )
 
     def _changed(self, frame_index: int, share: float) -> TrustChanged:
         return TrustChanged(

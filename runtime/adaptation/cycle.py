@@ -21,6 +21,7 @@ from runtime.events import Event, FrameGated, Prediction, ShadowPrediction, Shif
 from runtime.gate import InputGate
 from runtime.governor import Governor
 from runtime.predictor import Shadow
+from runtime.shift.appearance import appearance
 from runtime.shift.monitor import ShiftMonitor
 from runtime.snapshots import Snapshots
 from runtime.state import State, restore, state_of
@@ -101,14 +102,16 @@ class AdaptationCycle:
                 yield FrameGated(frame_index=prediction.frame.index, reason=refusal, at_s=self._clock())
                 continue
             newest_usable = prediction
-            score, shift = self._monitor.update(
-                prediction.frame, at_s=self._clock(), features_F=prediction.appearance_F
-            )
+            features_F = prediction.appearance_F
+            features_F = appearance(prediction.frame.image_HWC) if features_F is None else features_F
+            score, shift = self._monitor.update(prediction.frame, at_s=self._clock(), features_F=features_F)
             self._score = score.score
             yield score
             if shift is not None:
                 yield shift
                 yield from self._notice(shift)
+            if self._learner is not None:
+                yield from self._recognise(self._learner, prediction.frame.index, features_F)
         if self._learner is not None and newest_usable is not None:
             yield from self._weigh(self._learner, newest_usable)
             yield from self._act(self._learner, newest_usable)
@@ -125,6 +128,12 @@ class AdaptationCycle:
             changed = self._learner.distrust(shift.frame_index)
             if changed is not None:
                 yield changed
+
+    def _recognise(self, learner: Learner, frame_index: int, features_F: np.ndarray) -> Iterator[Event]:
+        """What was learnt when frames looked like this before comes back before any detector can be sure."""
+        yield from learner.recall(frame_index, features_F)
+        if learner.is_at_home:
+            self._schedule.hold(frame_index)
 
     def _weigh(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         """Is what was learnt worth serving? Asked while there is something learnt."""

@@ -9,7 +9,7 @@ to the last good candidate.
 # H height, W width
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from models.trainable import adaptable_tensors, copy_adaptable, only_learning, o
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.method import Method, Target
 from runtime.effort import Depth
-from runtime.events import AdaptationStep, Prediction, Rollback, TrustChanged
+from runtime.events import AdaptationStep, Prediction, Recall, Rollback, TrustChanged
 from runtime.state import State, kept, restore, state_of
 
 RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
@@ -68,6 +68,11 @@ class Learner:
         """Whether comparisons with the frozen model decide what serves."""
         return self._candidate.is_weighed
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether the newest frame looks like those the weights at hand were learnt for, as far as is remembered."""
+        return self._candidate.is_at_home
+
     def learn(
         self, target: Target, *, rate_share: float = 1.0, depth: Depth = "all"
     ) -> tuple[AdaptationStep, Rollback | None]:
@@ -94,6 +99,7 @@ class Learner:
     def relax(self, frame_index: int) -> AdaptationStep:
         """Pull student and candidate towards the source weights; exactly there after RELAX_STEPS calls."""
         started_at_s = self._clock()
+        self._candidate.leave()
         self._num_relaxed += 1
         if self.is_at_source:
             self._start_over()
@@ -104,6 +110,14 @@ class Learner:
             self._candidate.follow(self._trained, share=1.0)
             self._optimizer.state.clear()
         return self._report(frame_index, "relaxed", float("nan"), started_at_s, "")
+
+    def recall(self, frame_index: int, features_F: np.ndarray) -> Sequence[Recall | TrustChanged]:
+        """Look at a frame's appearance; where it is a known domain's, go on from what was learnt there before."""
+        events = self._candidate.recall(frame_index, features_F)
+        if any(isinstance(event, Recall) and not event.refusal for event in events):
+            self._num_relaxed = self._num_refused = 0
+            self._take(self._candidate.good)
+        return events
 
     def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
         """Compare adapted and frozen (uint8 labels) on a frame just predicted; what serves now, if that changed."""

@@ -12,6 +12,7 @@ from runtime.events import ShiftEvent
 from runtime.state import State
 
 UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
+HOLD_FRAMES = 10  # the detector's time to agree that a known domain is back
 FULL_RATE_SCORE = 1.5  # shift score from which learning goes at its full rate
 LEAST_RATE = 0.2
 
@@ -35,17 +36,23 @@ class LearningSchedule:
         self._is_always = budget is None
         self._remaining = 0
         self._is_away = False
+        self._held_until = -1
 
     def notice(self, shift: ShiftEvent) -> None:
         self._is_away = shift.kind != "return"
         self._remaining = self._budget if self._is_away else 0
+        self._held_until = -1
+
+    def hold(self, frame_index: int) -> None:
+        """This frame looks like the domain whose weights are at hand: do not relax them, if no shift is known yet."""
+        self._held_until = frame_index + HOLD_FRAMES
 
     def decide(self, frame_index: int, *, is_at_source: bool) -> Action:
         """The action for this frame; changes nothing, so that a step shed for lack of time keeps its budget."""
         if self._is_always:
             return Action.LEARN
         if not self._is_away:
-            return Action.REST if is_at_source else Action.RELAX
+            return Action.REST if is_at_source or frame_index < self._held_until else Action.RELAX
         if self._remaining > 0:
             return Action.LEARN
         return Action.LEARN if frame_index % UPKEEP_PERIOD == 0 else Action.REST
@@ -63,12 +70,12 @@ class LearningSchedule:
 
     def state(self) -> State:
         """Where the stream is, and what is left of the budget."""
-        return {"remaining": self._remaining, "is_away": self._is_away}
+        return {"remaining": self._remaining, "is_away": self._is_away, "held_until": self._held_until}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         match state:
-            case {"remaining": int(remaining), "is_away": bool(is_away)}:
-                self._remaining, self._is_away = remaining, is_away
+            case {"remaining": int(remaining), "is_away": bool(is_away), "held_until": int(held_until)}:
+                self._remaining, self._is_away, self._held_until = remaining, is_away, held_until
             case _:
                 raise ValueError(f"not the state of a learning schedule: it has the keys {sorted(state)}")
