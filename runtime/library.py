@@ -88,15 +88,13 @@ class DomainLibrary:
         return sum(domain.num_bytes for domain in self._domains)
 
     def find(self, features_F: np.ndarray) -> Found | None:
-        """The domain nearest to a frame's features; None where the frame may be the source's, or is like no domain.
+        """The domain nearest to a frame's features, if no further away than the alarm threshold.
 
-        A frame below the alarm threshold is the source's, and so is one nearer to the source than to any domain.
+        None for a frame that is no further from the source: what is found is nearer to it than the source is.
         """
-        from_source = self._source.distance(features_F) / self._source.threshold
+        is_of_source = self._source.distance(features_F) <= self._source.threshold
         nearest = next(iter(self._by_distance(features_F)), None)
-        if nearest is None or from_source <= 1.0 or nearest.distance > min(1.0, from_source):
-            return None
-        return nearest
+        return None if is_of_source or nearest is None or nearest.distance > 1.0 else nearest
 
     def is_near(self, first_F: np.ndarray, second_F: np.ndarray) -> bool:
         """Whether two appearances are no further apart than source samples from the source: maybe the same domain."""

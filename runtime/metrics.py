@@ -108,6 +108,8 @@ class Metrics:
                 self._serving_adapted.set(is_adapted)
                 self._trust_moves["adapted" if is_adapted else "frozen"].inc()
                 self._show_version(version)
+            case events.Recall(refusal=refusal):
+                self._recalls["refused" if refusal else "taken_up"].inc()
             case events.GovernorChanged(level=level, reason=reason):
                 direction = "shed" if level > self._level else "resume"
                 self._governor_moves.labels(direction, reason if reason in (*SHED_REASONS, "calm") else OTHER).inc()
@@ -194,6 +196,7 @@ class Metrics:
         self._rollbacks = make.counter("rollbacks", "Times learning was undone.")
         self._serving_adapted = make.gauge("serving_adapted", "1 while learnt weights serve, 0 while the source's do.")
         self._trust_moves = make.counters("trust_changes", "Changes of what serves.", "to", ("adapted", "frozen"))
+        self._recalls = make.counters("recalls", "Known domains that returned.", "outcome", ("taken_up", "refused"))
         self._replay_bytes = make.gauge("replay_bytes", "Size of the replay buffer.")
         self._device_memory = _Maker(make.registry, {"kind": "allocated"}).gauge("device_memory_bytes", "Memory.")
         self._governor_level = make.gauge("governor_level", "0 is full adaptation; higher sheds more of it.")
@@ -204,12 +207,8 @@ class Metrics:
             self._governor_moves.labels(direction, reason)  # there from the start, at 0
         self._cost_share = make.gauge("adapt_cost_ratio", "Seconds of learning per second of stream, lately.")
         self._checkpoints = make.counters("checkpoints", "Checkpoints written.", "outcome", ("saved", "error"))
-        self._checkpoint_s = make.histogram(
-            "checkpoint_duration_seconds", "Time the disk took for one, off every other path.", SLOW_BUCKETS_S
-        )
-        self._checkpoint_at = make.gauge(
-            "checkpoint_last_success_timestamp_seconds", "When one was last written, nan before."
-        )
+        self._checkpoint_s = make.histogram("checkpoint_duration_seconds", "Disk time of one.", SLOW_BUCKETS_S)
+        self._checkpoint_at = make.gauge("checkpoint_last_success_timestamp_seconds", "Newest one's, nan before.")
         self._checkpoint_at.set(math.nan)
         self._heartbeat_at = Gauge(
             "udaseg_heartbeat_timestamp_seconds", "Last sign of life.", ["component"], registry=make.registry

@@ -215,6 +215,10 @@ def _notice(event: Event) -> str | None:
             return f"adapted model serves from frame {event.frame_index} ({event.agreement:.0%} as frozen)"
         case events.TrustChanged():
             return f"frozen model serves from frame {event.frame_index}: nothing to win by what was learnt"
+        case events.Recall(refusal=refusal) if refusal:
+            return f"domain {event.domain} not recalled at frame {event.frame_index}, and forgotten: {refusal}"
+        case events.Recall():
+            return f"domain {event.domain} recalled at frame {event.frame_index} (distance {event.distance:.2f})"
         case events.Rollback():
             return f"rollback to version {event.version} at frame {event.frame_index}: {event.reason}"
         case events.Fault():

@@ -94,7 +94,11 @@ def _shift(snapshot: Snapshot) -> Text:
     if not snapshot.shifts:
         return Text.assemble(score, ("   none detected", "dim"))
     last = snapshot.shifts[-1]
-    return Text.assemble(score, f"   last: {last.kind} at frame {last.frame_index}   {snapshot.num_shifts} in all")
+    text = Text.assemble(score, f"   last: {last.kind} at frame {last.frame_index}   {snapshot.num_shifts} in all")
+    if snapshot.last_recall is not None:
+        recall = snapshot.last_recall
+        text.append(f"   domain {recall.domain} recalled at frame {recall.frame_index}   {snapshot.num_recalls} in all")
+    return text
 
 
 def _parts(snapshot: Snapshot) -> str:

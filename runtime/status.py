@@ -70,6 +70,8 @@ class Snapshot:
     is_shifted: bool
     num_shifts: int
     shifts: tuple[events.ShiftEvent, ...]
+    num_recalls: int
+    last_recall: events.Recall | None
     governor: events.GovernorChanged | None
     cost_share: float
     checkpoint_version: int | None
@@ -120,6 +122,8 @@ class Status:
         self._shift: events.ShiftScore | None = None
         self._num_shifts = 0
         self._shifts: deque[events.ShiftEvent] = deque(maxlen=RECENT_SHIFTS)
+        self._num_recalls = 0
+        self._last_recall: events.Recall | None = None
         self._governor: events.GovernorChanged | None = None
         self._cost = RecentCost()
         self._checkpoint_version: int | None = None
@@ -169,6 +173,9 @@ class Status:
             case events.ShiftEvent():
                 self._num_shifts += 1
                 self._shifts.append(event)
+            case events.Recall(refusal=""):
+                self._num_recalls += 1
+                self._last_recall = event
             case events.AdaptationStep(outcome=outcome, loss=loss, duration_s=duration_s, at_s=at_s):
                 self._steps[outcome] += 1
                 self._cost.add(at_s, duration_s)
@@ -257,6 +264,8 @@ class Status:
             is_shifted=shift is not None and shift.is_shifted,
             num_shifts=self._num_shifts,
             shifts=tuple(self._shifts),
+            num_recalls=self._num_recalls,
+            last_recall=self._last_recall,
             governor=self._governor,
             cost_share=0.0 if newest is None else self._cost.share(newest.finished_at_s),
             checkpoint_version=self._checkpoint_version,

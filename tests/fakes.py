@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 
 from runtime.effort import LEVELS
-from runtime.events import AdaptationStep, GovernorChanged, Prediction, RunFinished, RunStarted, ShadowPrediction
+from runtime.events import (
+    AdaptationStep,
+    GovernorChanged,
+    Prediction,
+    Recall,
+    RunFinished,
+    RunStarted,
+    ShadowPrediction,
+)
 from runtime.scores import Scores, VisitScore
 from streams.frame import Frame
 
@@ -79,6 +87,11 @@ def make_step(
 ) -> AdaptationStep:
     """A step of 40 ms with loss 0.7."""
     return AdaptationStep(frame_index, outcome, 0.7, 3e-4, 0.04, version, at_s)
+
+
+def make_recall(frame_index: int = 0, *, refusal: str = "", at_s: float = 100.0) -> Recall:
+    """Domain 2 at a quarter of the threshold; version 5 serves."""
+    return Recall(frame_index, 2, 0.25, 5, at_s, refusal)
 
 
 def make_governor_changed(level: int, *, reason: str = "late", at_s: float = 100.0) -> GovernorChanged:

@@ -41,7 +41,9 @@ function showNumbers(s) {
   setText("shift", shown(s.shift.score, 2));
   byId("shift").className = s.shift.is_shifted ? "alarm" : "";
   const last = s.shift.recent[s.shift.recent.length - 1];
-  setText("last_shift", last ? `${last.kind} at frame ${last.frame}` : "none detected");
+  const known = s.shift.last_recall;
+  setText("last_shift", (last ? `${last.kind} at frame ${last.frame}` : "none detected") +
+    (known ? `, domain ${known.domain} recalled at frame ${known.frame}` : ""));
   setText("confidence", s.confidence === null ? "-" : (100 * s.confidence).toFixed(1) + " %");
   setText("agreement", s.source_agreement === null ? `entropy ${shown(s.entropy_nats, 2)}` : `${(100 * s.source_agreement).toFixed(0)} % as frozen`);
   const faults = byId("faults");

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any  # JSON
 
+from runtime.events import Recall
 from runtime.history import Point
 from runtime.json_values import to_json
 from runtime.scores import POINTS, Scores
@@ -60,6 +61,8 @@ def statusz(snapshot: Snapshot, *, colors_K3: Sequence[Sequence[int]], moment: i
                 {"frame": s.frame_index, "kind": s.kind, "score": round(s.score, 3), "true_domain": s.true_domain}
                 for s in snapshot.shifts
             ],
+            "recalls": snapshot.num_recalls,
+            "last_recall": _recall(snapshot.last_recall),
         },
         "scores": None if snapshot.scores is None else _scores(snapshot.scores),
         "classes": _classes(snapshot, colors_K3),
@@ -100,6 +103,13 @@ def _governor(snapshot: Snapshot) -> dict[str, Any] | None:
         return None
     words = {"level": change.level, "name": change.name, "reason": change.reason, "detail": change.detail}
     return words | {"step_ms": round(change.step_ms, 1), "cost_share": round(change.cost_share, 4)}
+
+
+def _recall(recall: Recall | None) -> dict[str, Any] | None:
+    """The last return of a known domain; null while there was none."""
+    if recall is None:
+        return None
+    return {"frame": recall.frame_index, "domain": recall.domain, "distance": round(recall.distance, 3)}
 
 
 def _scores(scores: Scores) -> dict[str, Any]:

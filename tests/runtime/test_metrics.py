@@ -14,6 +14,7 @@ from tests.fakes import (
     make_frame,
     make_governor_changed,
     make_prediction,
+    make_recall,
     make_run_finished,
     make_run_started,
     make_scores,
@@ -59,6 +60,7 @@ GOLDEN = {
     "udaseg_replay_bytes": ("gauge", set()),
     "udaseg_serving_adapted": ("gauge", set()),
     "udaseg_trust_changes": ("counter", {"to"}),
+    "udaseg_recalls": ("counter", {"outcome"}),
     "udaseg_rollbacks": ("counter", set()),
     "udaseg_run_info": ("gauge", {"stream", "method", "model", "device", "pace", "seed"}),
     "udaseg_source_agreement_ratio": ("gauge", {"stream"}),
@@ -259,3 +261,11 @@ def test_shares_of_a_large_map_are_within_a_point():
     assert class_shares(labels_HW, 3) == pytest.approx(exact, abs=0.01)
     other_HW = np.where(np.arange(2048) < 512, labels_HW, 255).astype(np.uint8)
     assert agreement(labels_HW, other_HW) == pytest.approx(0.25, abs=0.01)
+
+
+def test_recalls_are_counted_by_outcome():
+    registry, metrics = make_metrics()
+    for refusal in ("", "", "non-finite weights"):
+        metrics.observe(make_recall(refusal=refusal))
+    counts = [registry.get_sample_value("udaseg_recalls_total", {"outcome": o}) for o in ("taken_up", "refused")]
+    assert counts == [2, 1]

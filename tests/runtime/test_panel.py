@@ -13,6 +13,7 @@ from tests.fakes import (
     make_frame,
     make_governor_changed,
     make_prediction,
+    make_recall,
     make_run_finished,
     make_run_started,
     make_scores,
@@ -44,6 +45,7 @@ def story():
         make_step(9),
         events.ShiftScore(9, 1.31, True, 100.0),
         events.ShiftEvent(9, "away", 1.31, "rain_25mm", 100.0),
+        make_recall(9),
         make_governor_changed(1),
     ]
 
@@ -60,7 +62,7 @@ def test_panel_shows_what_a_user_looks_for():
     console.print(render_panel(status_after(story(), scores=make_scores).snapshot(), url=URL))
     text = text_of(console)
     wanted = [URL, "rain_sequence", "rain_25mm", "frame 10 of 825", "adapted 30.0", "frozen 26.0", "+4.0", "p99 30 ms"]
-    wanted += ["1 dropped (1 stale)", "1 steps", "version 4", "1.31", "away at frame 9"]
+    wanted += ["1 dropped (1 stale)", "1 steps", "version 4", "1.31", "away at frame 9", "domain 2 recalled at frame 9"]
     wanted += ["governor level 1 (rate): because late", "% of the time"]
     for piece in wanted:
         assert piece in text, piece
@@ -90,10 +92,14 @@ def test_plain_lines_come_every_five_seconds_and_at_shifts():
     assert len(text_of(console).splitlines()) == 2
     panel.observe(events.ShiftEvent(3, "away", 1.5, None, 100.0))
     panel.observe(events.Rollback(4, 2, "nonfinite", 100.0))
+    panel.observe(make_recall(5))
+    panel.observe(make_recall(6, refusal="non-finite weights"))
     panel.observe(events.Fault("learner", "out of [memory]", 100.0))
     assert text_of(console).splitlines()[2:] == [
         "shift: away at frame 3 (score 1.50)",
         "rollback to version 2 at frame 4: nonfinite",
+        "domain 2 recalled at frame 5 (distance 0.25)",
+        "domain 2 not recalled at frame 6, and forgotten: non-finite weights",
         "fault: learner: out of [memory]",
     ]
 

@@ -73,11 +73,21 @@ def test_after_a_change_of_the_stream_it_decides_as_if_nothing_served() -> None:
     assert not any(storm.update(0.2) for _ in range(9)) and storm.is_adapted
 
 
+def test_trust_earned_before_need_not_be_earned_again_but_is_lost_by_the_same_readings() -> None:
+    trust = told(0.99, 0.99, 0.99)
+    assert trust.take_up(is_adapted=True) and trust.is_adapted
+    assert [trust.update(0.95) for _ in range(READINGS)] == [False] * (READINGS - 1) + [True]
+    assert not trust.is_adapted
+    rain = told(0.1, 0.1, 0.1)
+    assert rain.take_up(is_adapted=False) and not rain.take_up(is_adapted=False)
+    assert [rain.update(0.5) for _ in range(READINGS)] == [False] * (READINGS - 1) + [True]
+
+
 @given(st.lists(SHARES, max_size=9))
 def test_trust_without_conditions_serves_what_was_learnt_whatever_it_hears(agreements: list[float]) -> None:
     trust = Trust(enter=1.0)
     assert trust.is_adapted and not any(trust.update(agreement) for agreement in agreements)
-    assert not trust.reset() and trust.is_adapted
+    assert not trust.reset() and not trust.take_up(is_adapted=False) and trust.is_adapted
 
 
 @pytest.mark.parametrize("enter", [0.0, -0.5, 1.1])

@@ -18,6 +18,7 @@ from tests.fakes import (
     make_frame,
     make_governor_changed,
     make_prediction,
+    make_recall,
     make_run_started,
     make_scores,
     make_shadow,
@@ -61,6 +62,8 @@ def running_status(*, labelled=True):
         status.observe(make_shadow(prediction))
         status.observe(events.ShiftScore(index, index / 20, index > 20, 100.0))
     status.observe(events.ShiftEvent(21, "away", 1.05, "rain_25mm", 100.0))
+    for frame_index, refusal in ((12, ""), (22, ""), (23, "non-finite weights")):
+        status.observe(make_recall(frame_index, refusal=refusal))
     return status
 
 
@@ -98,6 +101,8 @@ def test_statusz_is_strict_json_with_everything_the_page_draws():
     assert [entry["iou"] for entry in found["classes"]] == [80.0, 20.0, None]
     assert found["classes"][0]["color"] == "#804080"
     assert found["shift"]["recent"] == [{"frame": 21, "kind": "away", "score": 1.05, "true_domain": "rain_25mm"}]
+    assert found["shift"]["recalls"] == 2
+    assert found["shift"]["last_recall"] == {"frame": 22, "domain": 2, "distance": 0.25}
     assert found["series"]["frame"] == [4, 9, 14, 19, 24, 29]
     assert found["series"]["miou"] == [30.0] * 6
     assert found["moment"] == 29

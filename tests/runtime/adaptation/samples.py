@@ -11,6 +11,7 @@ from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.method import Materials, Target
+from runtime.adaptation.recollection import Recollection
 from runtime.guard import Guard
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
@@ -59,12 +60,19 @@ def make_target(*, confident_share: float = 0.5, image_HWC: np.ndarray | None = 
 
 
 def candidate_of(
-    student: nn.Module, weights: VersionedWeights, *, is_trusted: bool = True, max_drift: float = 0.5
+    student: nn.Module,
+    weights: VersionedWeights,
+    *,
+    is_trusted: bool = True,
+    max_drift: float = 0.5,
+    recollection: Recollection | None = None,
 ) -> Candidate:
     """Judged by drift alone, and served from the start unless told otherwise."""
     trust = Trust(enter=1.0) if is_trusted else Trust()
     guard = Guard(weights.source.tensors, max_drift=max_drift)
-    return Candidate(replica(student), weights, guard=guard, trust=trust, clock=lambda: 1.0)
+    return Candidate(
+        replica(student), weights, guard=guard, trust=trust, clock=lambda: 1.0, recollection=recollection
+    )
 
 
 class Listening(nn.Module):

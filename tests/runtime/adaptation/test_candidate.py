@@ -7,6 +7,11 @@ from torch import nn
 
 from models.trainable import adaptable_tensors
 from runtime.adaptation.candidate import Candidate
+from runtime.adaptation.recollection import CONFIRM_FRAMES, FIRST_STEPS, Recollection
+from runtime.events import Recall, TrustChanged
+from runtime.library import DomainLibrary, Evidence
+from runtime.shift.calibration import SourceAppearance
+from runtime.state import flatten, unflatten
 from runtime.trust import READINGS
 from runtime.weights import VersionedWeights
 from tests.fakes import make_prediction
@@ -77,3 +82,102 @@ def test_starting_over_leaves_the_source(student: nn.Module) -> None:
     candidate, weights = learnt(student, is_trusted=True)
     candidate.start_over()
     assert weights.latest is weights.source and holds(candidate.good, weights.source.tensors, 1.0)
+
+
+RAIN, CLEAR = np.array([3.0]), np.array([0.0])
+
+
+def domains() -> DomainLibrary:
+    """On a line on which the source is at 0, its threshold at 1."""
+    return DomainLibrary(SourceAppearance(np.zeros(1), np.eye(1), threshold=1.0), capacity_bytes=2**24)
+
+
+def learnt_in_rain(
+    student: nn.Module, library: DomainLibrary, *, is_trusted: bool
+) -> tuple[Candidate, VersionedWeights]:
+    """A tenth beyond the source, submitted often enough to be kept, worth serving or not, and then left."""
+    weights = VersionedWeights(adaptable_tensors(student))
+    candidate = candidate_of(student, weights, is_trusted=False, recollection=Recollection(library))
+    candidate.follow({name: tensor * 1.1 for name, tensor in weights.source.tensors.items()}, share=1.0)
+    if is_trusted:
+        for _ in range(READINGS):
+            candidate.weigh(make_prediction(), np.full((32, 64), 9, np.uint8))
+    for frame_index in range(FIRST_STEPS):
+        candidate.submit(frame_index, RAIN)
+    candidate.distrust(90)
+    candidate.start_over()
+    assert weights.latest.number == 0 and len(library.domains) == 1
+    return candidate, weights
+
+
+def recalled(candidate: Candidate, features_F: np.ndarray = RAIN) -> list[Recall | TrustChanged]:
+    return [event for index in range(100, 100 + CONFIRM_FRAMES) for event in candidate.recall(index, features_F)]
+
+
+def test_a_domain_worth_serving_serves_at_once_when_it_returns(student: nn.Module) -> None:
+    candidate, weights = learnt_in_rain(student, domains(), is_trusted=True)
+    recall, change = recalled(candidate)
+    latest = weights.latest
+    assert isinstance(recall, Recall) and recall.version == latest.number > 0 and not recall.refusal
+    assert isinstance(change, TrustChanged) and change.is_adapted and change.agreement == 0.0
+    assert holds(latest.tensors, weights.source.tensors, 1.1) and latest.appearance_F == pytest.approx(RAIN)
+    assert latest.frame_index == recall.frame_index == 99 + CONFIRM_FRAMES and candidate.is_at_home
+    assert holds(candidate.good, weights.source.tensors, 1.1)
+
+
+def test_a_domain_not_worth_serving_returns_in_the_shadow(student: nn.Module) -> None:
+    candidate, weights = learnt_in_rain(student, domains(), is_trusted=False)
+    (recall,) = recalled(candidate)
+    assert isinstance(recall, Recall) and recall.version == 0 and weights.latest is weights.source
+    assert holds(candidate.good, weights.source.tensors, 1.1)
+
+
+def test_what_an_unknown_frame_looks_like_brings_nothing(student: nn.Module) -> None:
+    candidate, weights = learnt_in_rain(student, domains(), is_trusted=True)
+    assert recalled(candidate, CLEAR) == recalled(candidate, np.array([9.0])) == []
+    assert weights.latest is weights.source and not candidate.is_at_home
+
+
+def test_trust_of_a_returned_domain_is_lost_by_readings_and_for_the_next_visit_too(student: nn.Module) -> None:
+    library = domains()
+    candidate, weights = learnt_in_rain(student, library, is_trusted=True)
+    recalled(candidate)
+    served = make_prediction(version=weights.latest.number)
+    changes = [candidate.weigh(served, served.labels_HW) for _ in range(READINGS)]
+    assert changes[-1] is not None and weights.latest is weights.source
+    assert library.domains[0].evidence == Evidence(is_trusted=False, agreement=1.0)
+    candidate.start_over()
+    assert [type(event) for event in recalled(candidate)] == [Recall] and weights.latest is weights.source
+
+
+def test_library_candidate_and_versions_share_no_memory(student: nn.Module) -> None:
+    library = domains()
+    candidate, weights = learnt_in_rain(student, library, is_trusted=True)
+    recalled(candidate)
+    served, kept = weights.latest.tensors, library.domains[0].tensors
+    before = {name: tensor.clone() for name, tensor in served.items()}
+    candidate.follow({name: tensor * 7 for name, tensor in weights.source.tensors.items()}, share=1.0)
+    assert all(torch.equal(served[name], tensor) and torch.equal(kept[name], tensor) for name, tensor in before.items())
+    groups = (served, kept, candidate.good, weights.source.tensors)
+    places = [tensor.untyped_storage().data_ptr() for group in groups for tensor in group.values()]
+    assert len(set(places)) == len(places)
+
+
+def test_a_domain_the_guard_refuses_is_told_and_forgotten(student: nn.Module) -> None:
+    library = domains()
+    weights = VersionedWeights(adaptable_tensors(student))
+    spoilt = {name: tensor * float("nan") for name, tensor in weights.source.tensors.items()}
+    library.remember(RAIN, spoilt, Evidence(is_trusted=True, agreement=0.1), num_frames=9)
+    candidate = candidate_of(student, weights, is_trusted=False, recollection=Recollection(library))
+    (recall,) = recalled(candidate)
+    assert isinstance(recall, Recall) and recall.refusal == "non-finite weights" and recall.version == 0
+    assert library.domains == () and weights.latest is weights.source
+    assert candidate.submit(7, RAIN) == ("shadowed", "") and holds(candidate.good, weights.source.tensors, 1.0)
+
+
+def test_a_candidate_goes_on_from_its_state_with_its_library(student: nn.Module) -> None:
+    candidate, weights = learnt_in_rain(student, domains(), is_trusted=True)
+    other = candidate_of(student, weights, is_trusted=False, recollection=Recollection(domains()))
+    other.load_state(unflatten(*flatten(candidate.state())))
+    assert [type(event) for event in recalled(other)] == [Recall, TrustChanged]
+    assert holds(weights.latest.tensors, weights.source.tensors, 1.1)

@@ -8,14 +8,14 @@ import pytest
 
 from runtime import events
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
-from runtime.adaptation.schedule import LEAST_RATE, LearningSchedule
+from runtime.adaptation.schedule import HOLD_FRAMES, LEAST_RATE, LearningSchedule
 from runtime.effort import Effort
 from runtime.governor import Governor
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
 from runtime.shift.monitor import ShiftMonitor
 from streams.frame import Frame
-from tests.fakes import ManualClock, make_prediction, make_shadow, make_step
+from tests.fakes import ManualClock, make_prediction, make_recall, make_shadow, make_step
 
 
 class Repeating:
@@ -37,6 +37,9 @@ class Noting:
         self.weighed = []
         self.distrusted = []
         self.num_doubts = 0
+        self.looked = []
+        self.known = set()
+        self.is_at_home = False
         self._rollback = rollback
 
     def learn(self, target, *, rate_share, depth):
@@ -45,6 +48,14 @@ class Noting:
         self.depths.append(depth)
         self.is_at_source = False
         return make_step(target.frame_index), self._rollback
+
+    def recall(self, frame_index, features_F):
+        self.looked.append((frame_index, features_F))
+        self.is_at_home = frame_index in self.known
+        if not self.is_at_home:
+            return ()
+        self.is_at_source = False
+        return (make_recall(frame_index),)
 
     def weigh(self, prediction, frozen_HW):
         self.weighed.append((prediction.frame.index, frozen_HW))
@@ -138,6 +149,23 @@ def test_of_several_predictions_all_are_watched_and_the_newest_is_learnt(cycle_o
 def test_without_a_learner_shifts_are_still_seen(cycle_of) -> None:
     seen = consider_each(cycle_of(None), answers(range(5)))
     assert "ShiftEvent" in kinds(seen) and "AdaptationStep" not in kinds(seen)
+
+
+def test_every_usable_frame_is_looked_at_for_a_known_domain(cycle_of) -> None:
+    learner = Noting()
+    predictions = answers(range(3))
+    list(cycle_of(learner).consider(predictions))
+    assert [index for index, _ in learner.looked] == [0, 1, 2]
+    assert np.array_equal(learner.looked[1][1], appearance(predictions[1].frame.image_HWC))
+
+
+def test_a_recall_is_told_and_left_alone_until_the_detector_has_had_its_time(cycle_of) -> None:
+    learner = Noting()
+    learner.known = {1, 2}
+    cycle = cycle_of(learner)
+    seen = consider_each(cycle, answers(range(2 + HOLD_FRAMES + 2), brightness=1.0))
+    assert [event.frame_index for event in seen if isinstance(event, events.Recall)] == [1, 2]
+    assert learner.relaxed == [2 + HOLD_FRAMES, 3 + HOLD_FRAMES] and learner.targets == []
 
 
 def test_recovery_and_giving_up_concern_the_learner_where_there_is_one(cycle_of) -> None:

@@ -20,7 +20,10 @@ from models.trainable import (
 from models.zoo import build_model
 from runtime.adaptation.learner import MAX_REFUSED, RELAX_STEPS, Learner
 from runtime.adaptation.method import Method, Target
+from runtime.adaptation.recollection import CONFIRM_FRAMES, Recollection
 from runtime.adaptation.styled import StyledReplay
+from runtime.library import DomainLibrary, Evidence
+from runtime.shift.calibration import SourceAppearance
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
 
@@ -76,13 +79,16 @@ def student() -> nn.Module:
 
 
 def learner_of(
-    student: nn.Module, *losses: Callable[[nn.Module], Tensor], is_trusted: bool = True
+    student: nn.Module,
+    *losses: Callable[[nn.Module], Tensor],
+    is_trusted: bool = True,
+    recollection: Recollection | None = None,
 ) -> tuple[Learner, VersionedWeights]:
     weights = VersionedWeights(adaptable_tensors(student))
     learner = Learner(
         student,
         Scripted(*losses),
-        candidate_of(student, weights, is_trusted=is_trusted),
+        candidate_of(student, weights, is_trusted=is_trusted, recollection=recollection),
         optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3, weight_decay=0.0),
         ema_decay=0.9,
         clock=lambda: 1.0,
@@ -230,6 +236,23 @@ def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
         assert moved & shallow
         assert bool(moved - shallow) == (depth == "all" and mode != "head")
     assert frozen_digest(model) == digest
+
+
+def test_a_returning_domain_is_learnt_on_from_where_it_was_left(student: nn.Module) -> None:
+    library = DomainLibrary(SourceAppearance(np.zeros(1), np.eye(1), threshold=1.0), capacity_bytes=2**24)
+    learner, weights = learner_of(student, good, recollection=Recollection(library))
+    tensors = {name: tensor * 1.1 for name, tensor in weights.source.tensors.items()}
+    library.remember(np.array([3.0]), tensors, Evidence(is_trusted=True, agreement=0.5), num_frames=9)
+    for frame_index in range(CONFIRM_FRAMES):
+        assert learner.is_at_source and not learner.is_at_home
+        learner.recall(frame_index, np.array([3.2]))
+    assert learner.is_at_home and not learner.is_at_source and weights.latest.number == 1
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in adaptable_tensors(student).items())
+    learner.learn(TARGET)
+    moved = weights.latest.tensors["head.classifier.bias"] - tensors["head.classifier.bias"]
+    assert torch.allclose(moved, torch.tensor(-0.1 * 1e-3), atol=1e-7)  # AdamW's first step, as from new
+    learner.relax(9)
+    assert not learner.is_at_home
 
 
 def test_recovery_goes_back_to_the_newest_version(student: nn.Module) -> None:

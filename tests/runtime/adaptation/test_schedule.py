@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.adaptation.schedule import LEAST_RATE, UPKEEP_PERIOD, Action, LearningSchedule
+from runtime.adaptation.schedule import HOLD_FRAMES, LEAST_RATE, UPKEEP_PERIOD, Action, LearningSchedule
 from runtime.events import ShiftEvent
 
 
@@ -54,6 +54,19 @@ def test_back_at_the_source_it_relaxes_until_there() -> None:
     schedule.notice(shift("return"))
     assert schedule.decide(0, is_at_source=False) is Action.RELAX
     assert schedule.decide(1, is_at_source=True) is Action.REST
+
+
+def test_recalled_weights_are_left_alone_until_the_detector_has_had_its_time() -> None:
+    schedule = LearningSchedule(budget=3)
+    schedule.hold(7)
+    actions = [schedule.decide(index, is_at_source=False) for index in (8, 6 + HOLD_FRAMES, 7 + HOLD_FRAMES)]
+    assert actions == [Action.REST, Action.REST, Action.RELAX]
+    schedule.hold(20)
+    schedule.notice(shift("away"))
+    assert schedule.decide(21, is_at_source=False) is Action.LEARN
+    schedule.hold(22)
+    schedule.notice(shift("return"))
+    assert schedule.decide(23, is_at_source=False) is Action.RELAX
 
 
 @pytest.mark.parametrize(
