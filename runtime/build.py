@@ -59,6 +59,8 @@ from streams.limited import Limited
 from streams.pacing import Paced
 from streams.stream import Stream, StreamOptions, open_stream
 
+ADAPTER_SEED = 0  # not the run's: what one run learnt another one can take up, as they begin alike
+
 Opener = Callable[[str, StreamOptions], Stream]
 
 
@@ -91,6 +93,7 @@ class Parts:
     cycle: AdaptationCycle
     snapshots: Snapshots
     round_length: int | None
+    keep_library: Callable[[], None]
     faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 
@@ -139,6 +142,8 @@ def build(
     adaptation = build_adaptation(
         config, SourceParts(model, weights, replay, source), entry, fps=stream.fps, clock=clock
     )
+    for note in adaptation.notes:
+        faults.put(Fault(component="learner", detail=note, at_s=clock()))
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     return Parts(
         driver=_driver(config, stream, predictor, adaptation.cycle, clock, lane=lanes.learning),
@@ -153,6 +158,7 @@ def build(
         cycle=adaptation.cycle,
         snapshots=adaptation.snapshots,
         round_length=round_length,
+        keep_library=adaptation.keep_library,
         faults=faults,
     )
 
@@ -226,7 +232,8 @@ def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:
     """Attach adapters where the mode wants them and freeze the rest."""
     assert config.trainable is not None  # resolved
     if "adapters" in config.trainable:
-        attach_adapters(model, AdapterConfig(reduction=config.adapter_reduction, scale=config.adapter_scale))
+        adapters = AdapterConfig(reduction=config.adapter_reduction, scale=config.adapter_scale)
+        attach_adapters(model, adapters, generator=torch.Generator().manual_seed(ADAPTER_SEED))
     return set_trainable(model, config.trainable)
 
 

@@ -6,12 +6,13 @@ adaptation = build_adaptation(config, given, METHODS[name], fps=stream.fps, cloc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from models.segformer import SegmentationModel
-from models.trainable import replica
+from models.trainable import frozen_digest, replica
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
@@ -24,6 +25,7 @@ from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.library import DomainLibrary
+from runtime.library_file import LibraryOrigin, read_library, write_library
 from runtime.memory import memory_share
 from runtime.optimizers import build_optimizer
 from runtime.predictor import Shadow
@@ -44,10 +46,14 @@ THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adaptation:
-    """What watches and learns, and what copies all it must remember."""
+    """What watches and learns, what copies all it must remember, and what writes the library to its file, if it has
+    one (any thread; OSError where the disk refuses). `notes` tell of settings that have no effect.
+    """
 
     cycle: AdaptationCycle
     snapshots: Snapshots
+    keep_library: Callable[[], None]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +82,7 @@ def build_adaptation(
     is_lockstep = config.run.pace == "lockstep"
     share = config.run.shadow if config.run.shadow is not None else (1.0 if is_lockstep else LIVE_SHADOW_SHARE)
     device = next(model.parameters()).device
+    library = _library(config, given, entry)
     cycle = AdaptationCycle(
         ShiftMonitor(given.appearance),
         schedule=LearningSchedule(budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None),
@@ -84,11 +91,11 @@ def build_adaptation(
             memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
         ),
         shadow=ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share),
-        learner=_learner(config, given, entry, generator, clock=clock),
+        learner=_learner(config, given, entry, generator, library, clock=clock),
         clock=clock,
         snapshots=snapshots,
     )
-    return Adaptation(cycle, snapshots)
+    return Adaptation(cycle, snapshots, _library_file(config, given, library), _notes(config, given, library))
 
 
 def calibrated(replay: ReplayBuffer) -> SourceAppearance:
@@ -108,6 +115,7 @@ def _learner(
     given: SourceParts,
     entry: Entry,
     generator: torch.Generator,
+    library: DomainLibrary | None,
     *,
     clock: Callable[[], float],
 ) -> Learner | None:
@@ -116,7 +124,7 @@ def _learner(
     assert config.adaptation.learning_rate is not None and config.adaptation.ema_decay is not None  # resolved
     device = next(given.model.parameters()).device
     frozen = replica(given.model)
-    candidate = _candidate(config.adaptation, given, clock=clock)
+    candidate = _candidate(config.adaptation, given, library, clock=clock)
     materials = Materials(
         given.replay,
         frozen,
@@ -136,14 +144,55 @@ def _learner(
     )
 
 
-def _candidate(config: AdaptationConfig, given: SourceParts, *, clock: Callable[[], float]) -> Candidate:
+def _candidate(
+    config: AdaptationConfig, given: SourceParts, library: DomainLibrary | None, *, clock: Callable[[], float]
+) -> Candidate:
     """Judged by probe, drift and trust; under the bare policy by being finite alone."""
     twin, source = replica(given.model), given.weights.source.tensors  # the twin holds the source weights still
     if config.policy == "bare":
-        guard, trust, recollection = Guard(source, max_drift=math.inf), Trust(enter=1.0), None
+        guard, trust = Guard(source, max_drift=math.inf), Trust(enter=1.0)
     else:
         images_NHWC, labels_NHW = given.replay.gather(torch.arange(min(len(given.replay), PROBE_SAMPLES)))
         probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=given.model.num_classes)
         guard, trust = Guard(source, probe=probe), Trust(enter=config.serve_below)
-        recollection = Recollection(DomainLibrary(given.appearance, capacity_bytes=64 * 2**20))
+    recollection = None if library is None else Recollection(library)
     return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock, recollection=recollection)
+
+
+def _library(config: RuntimeConfig, given: SourceParts, entry: Entry) -> DomainLibrary | None:
+    """None where there is nothing to keep; ConfigError where there is a file for it all the same."""
+    capacity_bytes, path = int(config.library.library_mb * 2**20), config.library.library
+    learns = entry.build is not None and config.run.adapt != "off" and config.adaptation.policy == "guarded"
+    if not learns or capacity_bytes == 0:
+        if path is not None:
+            why = "--library-mb 0 keeps no domain" if learns else "no domain is kept without learning by guarded policy"
+            raise ConfigError(f"--library {path}: {why}; leave it out, or change the other option")
+        return None
+    library = DomainLibrary(given.appearance, capacity_bytes=capacity_bytes)
+    if path is None:
+        return library
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(f"--library {path}: expected a file in a folder that exists; make it, or name another")
+    if path.exists():
+        library.load_state(read_library(path, _library_origin(config, given)))
+    return library
+
+
+def _library_file(config: RuntimeConfig, given: SourceParts, library: DomainLibrary | None) -> Callable[[], None]:
+    path = config.library.library
+    if path is None or library is None:
+        return lambda: None
+    return partial(write_library, path, library, _library_origin(config, given))
+
+
+def _library_origin(config: RuntimeConfig, given: SourceParts) -> LibraryOrigin:
+    assert config.model.trainable is not None  # resolved
+    shapes = {name: list(tensor.shape) for name, tensor in given.weights.source.tensors.items()}
+    return LibraryOrigin(config.model.trainable, shapes, frozen_digest(given.model), given.weights.source_digest)
+
+
+def _notes(config: RuntimeConfig, given: SourceParts, library: DomainLibrary | None) -> tuple[str, ...]:
+    one_mb = sum(tensor.nbytes for tensor in given.weights.source.tensors.values()) / 2**20
+    if library is None or one_mb < config.library.library_mb:
+        return ()
+    return (f"--library-mb {config.library.library_mb:g}: no domain is kept, as one takes {one_mb:.1f} MiB",)

@@ -130,6 +130,19 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryConfig:
+    """What was learnt for domains that may return."""
+
+    library: Path | None = None
+    """File of known domains: read at the start where it exists, written at the end."""
+    library_mb: float = 64.0
+    """Upper bound of the weights kept by domain in MiB; 0 keeps none, and a returning domain is learnt anew."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.library_mb < math.inf, "--library-mb", self.library_mb, "0 or more", "try 64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """How the run goes and what it leaves behind."""
 
@@ -187,6 +200,7 @@ class RuntimeConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
+    library: LibraryConfig = field(default_factory=LibraryConfig)
     run: RunConfig = field(default_factory=RunConfig)
     web: WebConfig = field(default_factory=WebConfig)
 

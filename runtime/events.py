@@ -239,7 +239,7 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something failed and the run goes on. `component` is capture, inference, learner, record or web."""
+    """Something failed and the run goes on. `component` is capture, inference, learner, library, record or web."""
 
     component: str
     detail: str

@@ -92,9 +92,13 @@ class DomainLibrary:
 
         None for a frame that is no further from the source: what is found is nearer to it than the source is.
         """
-        is_of_source = self._source.distance(features_F) <= self._source.threshold
         nearest = next(iter(self._by_distance(features_F)), None)
-        return None if is_of_source or nearest is None or nearest.distance > 1.0 else nearest
+        is_known = nearest is not None and nearest.distance <= 1.0 and not self.is_of_source(features_F)
+        return nearest if is_known else None
+
+    def is_of_source(self, features_F: np.ndarray) -> bool:
+        """Whether a single frame like this would raise no alarm."""
+        return self._source.distance(features_F) <= self._source.threshold
 
     def is_near(self, first_F: np.ndarray, second_F: np.ndarray) -> bool:
         """Whether two appearances are no further apart than source samples from the source: maybe the same domain."""

@@ -17,6 +17,7 @@ FREE = {
     "stream": {"data", "max_frames"},
     "model": {"checkpoint", "device"},  # a checkpoint that moved; another one is found out by its digest
     "replay": {"source_data"},
+    "library": {"library"},  # what a checkpoint holds of it counts
     "run": {"quiet", "checkpoint_every_s", "resume", "run_dir"},
     "web": {"port", "web"},
 }

@@ -57,6 +57,11 @@ class VersionedWeights:
         return self._source
 
     @property
+    def source_digest(self) -> str:
+        """sha256 over version 0's tensors."""
+        return self._source_digest
+
+    @property
     def latest(self) -> Version:
         return self._latest
 

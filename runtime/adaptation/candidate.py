@@ -99,8 +99,8 @@ class Candidate:
             return "refused_guard", refusal
         _copy(self._average, into=self._good)
         self._note(appearance_F)
-        if self._recollection is not None and appearance_F is not None:
-            self._recollection.learnt(appearance_F, self._good, self._evidence)
+        if self._recollection is not None:
+            self._recollection.learnt(self._good, self._evidence)
         if not self._trust.is_adapted:
             return "shadowed", ""
         self._weights.publish(self._average, frame_index=frame_index, appearance_F=self._appearance_F)

@@ -1,4 +1,4 @@
-"""A journey through the tiny world for tests of interruption: day, dusk with a stuck camera, and day again."""
+"""Journeys through the tiny world: day, dusk with a stuck camera, and day again; and one on which dusk returns."""
 
 import json
 import shutil
@@ -24,6 +24,16 @@ def journey(tiny_world: Any, folder: Path) -> Any:
     dusk = (data / "test_dusk.txt").read_text().splitlines()
     rows = day[:8] + [dusk[n % DUSK] for n in range(16)] + day
     rows[STUCK] = rows[STUCK - 1]
+    (data / "journey.txt").write_text("\n".join(rows) + "\n")
+    return replace(tiny_world, data=data)
+
+
+def round_trip(tiny_world: Any, folder: Path) -> Any:
+    """The tiny world with a split in which dusk returns: 8 frames of day, 14 of dusk, 12 of day, 8 of dusk."""
+    data = folder / "round_trip"
+    shutil.copytree(tiny_world.data, data)
+    day, dusk = ((data / f"{split}.txt").read_text().splitlines() for split in ("train", "test_dusk"))
+    rows = [*day[:8], *dusk, *dusk[:2], *day[8:], *dusk[2:10]]
     (data / "journey.txt").write_text("\n".join(rows) + "\n")
     return replace(tiny_world, data=data)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from runtime.config import (
     AdaptationConfig,
     ConfigError,
+    LibraryConfig,
     ModelConfig,
     ReplayConfig,
     RunConfig,
@@ -51,6 +52,8 @@ def test_defaults_are_the_documented_run() -> None:
         (AdaptationConfig, {"budget": -1}),
         (ReplayConfig, {"replay_mb": 0.0}),
         (ReplayConfig, {"replay_mb": float("inf")}),
+        (LibraryConfig, {"library_mb": -1.0}),
+        (LibraryConfig, {"library_mb": float("nan")}),
         (RunConfig, {"seed": -1}),
         (RunConfig, {"shadow": 1.1}),
         (RunConfig, {"checkpoint_every_s": 0.0}),

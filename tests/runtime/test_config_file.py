@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runtime.config import (
     AdaptationConfig,
     ConfigError,
+    LibraryConfig,
     ModelConfig,
     ReplayConfig,
     RunConfig,
@@ -61,6 +62,7 @@ CONFIGS = st.builds(
         budget=st.integers(0, 10**6),
     ),
     replay=st.builds(ReplayConfig, source=optional(TEXT), source_data=optional(PATHS), replay_mb=st.floats(0.001, 1e6)),
+    library=st.builds(LibraryConfig, library=optional(PATHS), library_mb=st.floats(0, 1e6)),
     run=st.builds(
         RunConfig,
         pace=st.sampled_from(["live", "max", "lockstep"]),

@@ -103,6 +103,7 @@ def learnt_in_rain(
         for _ in range(READINGS):
             candidate.weigh(make_prediction(), np.full((32, 64), 9, np.uint8))
     for frame_index in range(FIRST_STEPS):
+        candidate.recall(frame_index, RAIN)
         candidate.submit(frame_index, RAIN)
     candidate.distrust(90)
     candidate.start_over()

@@ -29,7 +29,7 @@ def learn(recollection: Recollection, at_F: np.ndarray, *, steps: int, first: in
     """One look and one step per frame; the weights count the steps."""
     for step in range(first, first + steps):
         recollection.look(at_F)
-        recollection.learnt(at_F, weights(step), TRUSTED)
+        recollection.learnt(weights(step), TRUSTED)
 
 
 @pytest.fixture
@@ -60,18 +60,33 @@ def test_a_stretch_is_kept_after_its_first_steps_and_every_few_more(library: Dom
 def test_frames_of_a_stretch_are_counted_once(library: DomainLibrary) -> None:
     learn(Recollection(library), RAIN, steps=FIRST_STEPS + EVERY_STEPS)
     (domain,) = library.domains
-    assert domain.num_frames == FIRST_STEPS + EVERY_STEPS - 1  # the first came before it
+    assert domain.num_frames == FIRST_STEPS + EVERY_STEPS
 
 
 def test_steps_elsewhere_begin_another_stretch(library: DomainLibrary) -> None:
     recollection = Recollection(library)
     learn(recollection, RAIN, steps=FIRST_STEPS)
-    learn(recollection, NIGHT, steps=FIRST_STEPS - 1)
+    learn(recollection, NIGHT, steps=CONFIRM_FRAMES - 1 + FIRST_STEPS - 1)
     assert len(library.domains) == 1
     learn(recollection, NIGHT, steps=1, first=99)
     rain, night = library.domains
     assert rain.appearance_F.tolist() == [3.0, 0.0] and float(rain.tensors["head.x"]) == FIRST_STEPS
     assert night.appearance_F == pytest.approx(NIGHT) and float(night.tensors["head.x"]) == 99.0
+
+
+def test_an_odd_frame_ends_no_stretch(library: DomainLibrary) -> None:
+    recollection = Recollection(library)
+    learn(recollection, RAIN, steps=FIRST_STEPS - 1)
+    learn(recollection, NIGHT, steps=CONFIRM_FRAMES - 1)
+    learn(recollection, RAIN, steps=1, first=FIRST_STEPS)
+    (domain,) = library.domains
+    assert domain.appearance_F.tolist() == [3.0, 0.0] and float(domain.tensors["head.x"]) == FIRST_STEPS
+
+
+def test_what_looks_like_the_source_is_no_domain(library: DomainLibrary) -> None:
+    recollection = Recollection(library)
+    learn(recollection, np.array([0.9, 0.0]), steps=FIRST_STEPS + EVERY_STEPS)
+    assert library.domains == () and not recollection.is_at_home
 
 
 def test_frames_in_a_row_bring_a_domain_back(recollection: Recollection, library: DomainLibrary) -> None:
@@ -104,7 +119,7 @@ def test_a_stretch_goes_on_from_what_came_back(recollection: Recollection, libra
     learn(recollection, RAIN, steps=EVERY_STEPS, first=50)
     (domain,) = library.domains
     assert domain.number == found.domain.number and float(domain.tensors["head.x"]) == 49 + EVERY_STEPS
-    assert domain.num_frames == FIRST_STEPS - 1 + EVERY_STEPS
+    assert domain.num_frames == FIRST_STEPS + EVERY_STEPS
 
 
 def test_what_is_of_no_use_does_not_come_back_again(recollection: Recollection, library: DomainLibrary) -> None:
