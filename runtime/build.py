@@ -93,7 +93,7 @@ class Parts:
     cycle: AdaptationCycle
     snapshots: Snapshots
     round_length: int | None
-    keep_library: Callable[[], None]
+    keep_library: Callable[[], str]
     faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 

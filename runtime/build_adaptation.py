@@ -47,12 +47,12 @@ THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adaptation:
     """What watches and learns, what copies all it must remember, and what writes the library to its file, if it has
-    one (any thread; OSError where the disk refuses). `notes` tell of settings that have no effect.
+    one: any thread may, and is told why the disk refused, if it did. `notes` tell of settings that have no effect.
     """
 
     cycle: AdaptationCycle
     snapshots: Snapshots
-    keep_library: Callable[[], None]
+    keep_library: Callable[[], str]
     notes: tuple[str, ...]
 
 
@@ -95,7 +95,8 @@ def build_adaptation(
         clock=clock,
         snapshots=snapshots,
     )
-    return Adaptation(cycle, snapshots, _library_file(config, given, library), _notes(config, given, library))
+    keep_library = _keep_library(config, given, library)
+    return Adaptation(cycle, snapshots, keep_library, _notes(config, given, library))
 
 
 def calibrated(replay: ReplayBuffer) -> SourceAppearance:
@@ -178,11 +179,20 @@ def _library(config: RuntimeConfig, given: SourceParts, entry: Entry) -> DomainL
     return library
 
 
-def _library_file(config: RuntimeConfig, given: SourceParts, library: DomainLibrary | None) -> Callable[[], None]:
+def _keep_library(config: RuntimeConfig, given: SourceParts, library: DomainLibrary | None) -> Callable[[], str]:
     path = config.library.library
     if path is None or library is None:
-        return lambda: None
-    return partial(write_library, path, library, _library_origin(config, given))
+        return lambda: ""
+    origin = _library_origin(config, given)
+
+    def keep() -> str:
+        try:
+            write_library(path, library, origin)
+        except OSError as error:
+            return f"--library {path}: not written ({error.strerror or error}); the file is what it was"
+        return ""
+
+    return keep
 
 
 def _library_origin(config: RuntimeConfig, given: SourceParts) -> LibraryOrigin:

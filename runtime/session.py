@@ -196,7 +196,8 @@ class Session:
             self._web.stop()
         self._panel.close()
         self._record.close()
-        self._keep_library()
+        if lost := self._parts.keep_library():
+            self._note_fault("library", lost)
         if self._held is not None:
             os.close(self._held)
             self._held = None
@@ -210,14 +211,6 @@ class Session:
         else:
             self._console.print(f"the run folder is incomplete: {self._record.fault}", markup=False)
         return summary
-
-    def _keep_library(self) -> None:
-        """For other runs; a disk that refuses costs that file, not the run."""
-        try:
-            self._parts.keep_library()
-        except OSError as error:
-            where = f"--library {self._config.library.library}: not written"
-            self._note_fault("library", f"{where} ({error.strerror or error}); the file is what it was")
 
     def _finish(self, finish: Finish) -> None:
         """A full disk costs the report, not the run."""
