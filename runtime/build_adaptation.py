@@ -151,11 +151,11 @@ def _candidate(
     """Judged by probe, drift and trust; under the bare policy by being finite alone."""
     twin, source = replica(given.model), given.weights.source.tensors  # the twin holds the source weights still
     if config.policy == "bare":
-        guard, trust = Guard(source, max_drift=math.inf), Trust(enter=1.0)
+        guard, trust = Guard(source, max_drift=math.inf), Trust(below=1.0)
     else:
         images_NHWC, labels_NHW = given.replay.gather(torch.arange(min(len(given.replay), PROBE_SAMPLES)))
         probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=given.model.num_classes)
-        guard, trust = Guard(source, probe=probe), Trust(enter=config.serve_below)
+        guard, trust = Guard(source, probe=probe), Trust(below=config.serve_below)
     recollection = None if library is None else Recollection(library)
     return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock, recollection=recollection)
 

@@ -92,12 +92,13 @@ class AdaptationConfig:
     the method's own by default."""
     budget: int = 120
     """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
-    serve_below: float = 0.82
-    """Serve what was learnt where it answers as frozen on less than this share of pixels; 1 lifts this limit."""
+    serve_below: float = 0.985
+    """Serve what was learnt where it answers as frozen on less than this share of pixels, the more the less it does;
+    1 serves all of it always."""
 
     def __post_init__(self) -> None:
         parse_components(self.with_)
-        _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.82")
+        _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.985")
         _require(
             self.learning_rate is None or 0 < self.learning_rate <= 1,
             "--learning-rate", self.learning_rate, "above 0, at most 1", "try 1e-3",

@@ -1,37 +1,37 @@
-"""Trust: whether what was learnt is worth serving, by how far it agrees with the frozen model on frames just seen.
+"""Trust: how much of what was learnt is worth serving, by how far it agrees with the frozen model on frames just seen.
 
 Weights learnt for another weather answer otherwise than the frozen model. Where the two agree nearly everywhere there
-is nothing to win, and what learning costs shows: of 36 visits in rain, fog, dusk, night and low sun, the 15 with at
-most 83 % agreement gained 9 to 27 mIoU points, the others -3.6 to +2.8 (benchmarks/results/trust_synthetic.md).
-Confidence does not tell the two apart: the frozen model is 0.95 sure at 2 mIoU in 200 mm/h of rain.
-A decision only; knows neither models nor frames.
+is nothing to win, and what learning costs shows; in between, weights between the two win more than either (Wortsman
+et al. 2022, "Robust fine-tuning of zero-shot models", eq. 1). So the served share of what was learnt grows from none
+to all as agreement falls (benchmarks/results/trust_synthetic.md). Confidence does not tell: the frozen model is 0.95
+sure at 2 mIoU in 200 mm/h of rain. A decision only; knows neither models nor frames.
 """
 
 from collections import deque
+from math import isnan, nan
 from statistics import median
 
 from runtime.state import State
 
-ENTER = 0.82  # share of pixels
-HYSTERESIS = 0.06  # above it the frozen model comes back; in between things stay as they are
+BELOW = 0.985  # share of pixels
+RAMP = 0.045  # that much further down all of it serves
 READINGS = 3  # the median of so many: one odd frame decides nothing
 
 
 class Trust:
     """One owner tells it every reading. Starts, and starts again after `reset`, with the frozen model.
 
-    `enter` is the share of pixels, above 0, below which what was learnt is worth serving; 1 lifts the limit.
+    `below` is the share of pixels, above 0, below which what was learnt is worth serving; 1 lifts the limit.
     """
 
-    def __init__(self, *, enter: float = ENTER) -> None:
-        if not 0 < enter <= 1:
-            raise ValueError(f"trust.enter must be above 0, at most 1, got {enter}; {ENTER} is the default")
-        self._is_blind = enter == 1
-        self._enter = enter
-        self._leave = enter + HYSTERESIS
+    def __init__(self, *, below: float = BELOW) -> None:
+        if not 0 < below <= 1:
+            raise ValueError(f"trust.below must be above 0, at most 1, got {below}; {BELOW} is the default")
+        self._is_blind = below == 1
+        self._below = below
         self._readings: deque[float] = deque(maxlen=READINGS)
-        self._is_adapted = self._is_blind
-        self._is_doubted = False
+        self._agreement = nan
+        self._share = self._earned(nan)
 
     @property
     def is_blind(self) -> bool:
@@ -39,51 +39,61 @@ class Trust:
         return self._is_blind
 
     @property
+    def share(self) -> float:
+        """How far to go from the source weights to the learnt ones, in [0, 1]."""
+        return self._share
+
+    @property
     def is_adapted(self) -> bool:
-        """Whether the adapted model is to serve."""
-        return self._is_adapted
+        """Whether anything learnt is to serve."""
+        return self._share > 0.0
 
     @property
     def agreement(self) -> float:
-        """What the last decision was made on, in [0, 1]; nan before the first reading."""
-        return median(self._readings) if self._readings else float("nan")
+        """What the last decision was made on, in [0, 1]; nan before the first."""
+        return self._agreement
 
     def update(self, agreement: float) -> bool:
-        """Take in one reading, a share of pixels in [0, 1]; whether the decision changed."""
+        """Take in one reading, the share of pixels in [0, 1] on which all that was learnt and the frozen model agree;
+        whether `is_adapted` changed.
+        """
         self._readings.append(agreement)
         if self._is_blind or len(self._readings) < READINGS:
             return False
-        before = self._is_adapted
-        self._is_adapted = self.agreement < (self._leave if before and not self._is_doubted else self._enter)
-        self._is_doubted = False
-        return self._is_adapted != before
+        self._agreement = median(self._readings)
+        before, self._share = self.is_adapted, self._earned(self._agreement)
+        return self.is_adapted != before
 
     def doubt(self) -> None:
-        """The stream has changed: decide anew, on new readings, as if nothing served yet. Until then things stay."""
+        """The stream has changed: decide on new readings alone. Until then things stay."""
         self._readings.clear()
-        self._is_doubted = True
 
-    def take_up(self, *, is_adapted: bool) -> bool:
-        """Go on from what was decided when this domain was left; new readings may overturn it. Whether it changes."""
-        before, self._is_adapted = self._is_adapted, is_adapted or self._is_blind
+    def take_up(self, agreement: float) -> bool:
+        """Go on from what was read when this domain was left, nan for nothing; new readings may overturn it. Whether
+        `is_adapted` changed.
+        """
+        before, self._agreement, self._share = self.is_adapted, agreement, self._earned(agreement)
         self._readings.clear()
-        self._is_doubted = False
-        return before != self._is_adapted
+        return before != self.is_adapted
 
     def reset(self) -> bool:
         """Back to the frozen model; whether that is a change."""
-        return self.take_up(is_adapted=False)
+        return self.take_up(nan)
+
+    def _earned(self, agreement: float) -> float:
+        if self._is_blind:
+            return 1.0
+        return 0.0 if isnan(agreement) else min(1.0, max(0.0, (self._below - agreement) / RAMP))
 
     def state(self) -> State:
         """Readings and decision."""
-        readings = list(self._readings)
-        return {"readings": readings, "is_adapted": self._is_adapted, "is_doubted": self._is_doubted}
+        return {"readings": list(self._readings), "agreement": self._agreement, "share": self._share}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         match state:
-            case {"readings": list() as readings, "is_adapted": bool() as adapted, "is_doubted": bool() as doubted}:
+            case {"readings": list() as readings, "agreement": float() as agreement, "share": float() as share}:
                 self._readings = deque(readings, maxlen=READINGS)
-                self._is_adapted, self._is_doubted = adapted, doubted
+                self._agreement, self._share = agreement, share
             case _:
                 raise ValueError("not the state of a trust")

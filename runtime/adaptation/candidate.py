@@ -1,8 +1,8 @@
 """The candidate: what was learnt so far, before and while it serves.
 
 It holds the average of the student's weights, the last average the guard accepted, and a model that answers with the
-average. An accepted candidate is published at once while it is trusted, and is kept in the shadow, unpublished, while
-the frozen model answers as well; then version 0 serves. What was learnt for other domains comes back from the library
+average. An accepted candidate is published at once as far as it is trusted, between the source weights and its own,
+and is kept in the shadow, unpublished, while the frozen model answers as well; then version 0 serves. What was learnt for other domains comes back from the library
 (`recollection.py`) and is judged like any candidate; the trust it had earned comes with it.
 """
 
@@ -103,7 +103,7 @@ class Candidate:
             self._recollection.learnt(self._good, self._evidence)
         if not self._trust.is_adapted:
             return "shadowed", ""
-        self._weights.publish(self._average, frame_index=frame_index, appearance_F=self._appearance_F)
+        self._serve(frame_index)
         return "applied", ""
 
     def restore(self) -> None:
@@ -143,7 +143,7 @@ class Candidate:
         self._appearance_F = found.domain.appearance_F
         recollection.take_up(found)
         evidence = found.domain.evidence
-        is_changed = self._trust.take_up(is_adapted=evidence.is_trusted)
+        is_changed = self._trust.take_up(evidence.agreement)
         self._serve(frame_index)
         recalled = self._recalled(frame_index, found, "")
         return (recalled, self._changed(frame_index, evidence.agreement)) if is_changed else (recalled,)
@@ -151,9 +151,9 @@ class Candidate:
     def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
         """Compare adapted and frozen on a frame just predicted; the change of what serves, if that is the outcome.
 
-        Costs a forward pass while version 0 serves. A published candidate is a few steps older than the average.
+        Costs a forward pass unless all that was learnt serves; what is served is a few steps older than the average.
         """
-        is_served = prediction.version != 0
+        is_served = prediction.version != 0 and self._trust.share == 1.0
         learnt_HW = prediction.labels_HW if is_served else self._replica.answer(prediction.frame.image_HWC).labels_HW
         if not self._trust.update(agreement(learnt_HW, frozen_HW)):
             return None
@@ -213,11 +213,14 @@ class Candidate:
         return Evidence(self._trust.is_adapted, self._trust.agreement)
 
     def _serve(self, frame_index: int) -> None:
-        """The last good average where it is trusted, else the source weights."""
-        if self._trust.is_adapted:
-            self._weights.publish(self._good, frame_index=frame_index, appearance_F=self._appearance_F)
-        else:
+        """As far from the source weights towards the last good average as it is trusted."""
+        if not self._trust.is_adapted:
             self._weights.fall_back()
+            return
+        served = self._good
+        if self._trust.share < 1.0:
+            served = {name: tensor.lerp(served[name], self._trust.share) for name, tensor in self.source.items()}
+        self._weights.publish(served, frame_index=frame_index, appearance_F=self._appearance_F)
 
     def _note(self, appearance_F: np.ndarray | None) -> None:
         """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""

@@ -1,7 +1,8 @@
 """Target-styled replay, the default method: true labels under the weather just seen.
 
-Each step learns from one labelled source sample styled like the target frame (`styling.py`) and one clean sample,
-which keeps what the model knows of the source. No pseudo-labels, so nothing can be confirmed by its own mistakes.
+Each step learns from labelled source samples styled like the frames just seen (`styling.py`) and from a clean one,
+which keeps what the model knows of the source. Served labels say where sky and ground are and nothing else: no
+pseudo-label is learnt, so nothing can be confirmed by its own mistakes.
 """
 
 # B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
@@ -16,10 +17,11 @@ from replay.augment import CropRule, random_crop, random_flip, share_of
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.method import Method, Target
 from runtime.adaptation.styling import Style, Styler
+from runtime.state import State
 
 CROP_SHARE = 0.75
 WHOLE_PIXELS = 256 * 256  # images up to this size are not cropped
-NUM_MEASURED = 64  # source samples whose roughness is measured at start
+NUM_MEASURED = 64  # source samples whose look is measured at start
 
 
 class StyledReplay(Method):
@@ -44,12 +46,12 @@ class StyledReplay(Method):
         self._generator = generator
         self._num_styled = num_styled
         self._num_clean = num_clean
-        images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
-        self._styler = Styler(images_BHWC, generator=generator)
+        images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
+        self._styler = Styler(images_NHWC, labels_NHW, generator=generator)
 
     def loss(self, student: SegmentationModel, target: Target) -> Tensor:
         """Mean cross-entropy over styled and clean samples."""
-        style = self._styler.read(to_tensor(target.image_HWC))
+        style = self._styler.read(to_tensor(target.image_HWC), torch.from_numpy(target.labels_HW))
         rule = CropRule(crop_size(self._replay.size_HW, target.crop_share), scale_range=(1.0, 1.0))
         crops = [self._sample(style, rule) for _ in range(self._num_styled)]
         crops += [self._sample(None, rule) for _ in range(self._num_clean)]
@@ -58,12 +60,20 @@ class StyledReplay(Method):
         logits_BKHW = student(normalise(images_BHWC))
         return cross_entropy(logits_BKHW, shrink_labels(labels_BHW, logits_BKHW.shape[-2:]).to(self._device))
 
+    def state(self) -> State:
+        """What the stream looks like."""
+        return self._styler.state()
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        self._styler.load_state(state)
+
     def _sample(self, style: Style | None, rule: CropRule) -> tuple[Tensor, Tensor]:
         """One augmented crop of the source, in `style` or as it is: uint8 (H, W, 3) and (H, W)."""
         images_BHWC, labels_BHW = self._replay.sample(1)
         image, label = random_flip(images_BHWC[0], labels_BHW[0], generator=self._generator)
         if style is not None:
-            image = self._styler.apply(image[None], style)[0]
+            image = self._styler.apply(image, label, style)
         return random_crop(image, label, rule=rule, generator=self._generator)
 
 

@@ -1,10 +1,10 @@
-"""Target styling: labelled source samples re-lit, grained and blurred to look like the frame just seen.
+"""Target styling: labelled source samples re-lit, veiled, grained and blurred to look like the frames just seen.
 
-Per horizontal band (veils, spray and headlights change with image height) each channel of the source takes the target's
-mean and deviation (Reinhard et al. 2001, "Color transfer between images", eq. 10-11). Channels are opponent colours
-(grey, red-blue, green), so that a washed-out target also washes out colours. What mean and deviation miss is how the
-variance is spread over frequencies, and that is read off the roughness r = E[(x_i - x_{i+1})^2] / (2 Var x), one minus
-the correlation of neighbours: 1 for white noise, a few hundredths for streets.
+Brightness, colour and contrast go place by place (`layout.py`, `tones.py`): sky, and ground and what stands on it by
+distance, so that a veil thickens with depth. Channels are opponent colours (grey, red-blue, green), so that a
+washed-out stream also washes out colours. What mean and deviation miss is how the variance is spread over frequencies,
+and that is read off the roughness r = E[(x_i - x_{i+1})^2] / (2 Var x) of horizontal bands, one minus the correlation
+of neighbours: 1 for white noise, a few hundredths for streets.
 
 - A channel of the target that is rougher than the source's holds noise or streaks. Uncorrelated parts add in variance
   and in r Var, so their share of the variance is w = (r_target - r_source) / (1 - r_source). The source then takes only
@@ -12,20 +12,25 @@ the correlation of neighbours: 1 for white noise, a few hundredths for streets.
   fits as well. That gives rain streaks without a rain renderer, and sensor noise at night.
 - A target smoother than the source is out of focus: the source is blurred until its roughness falls to the target's.
 
-Source roughness is a property of the replay buffer, measured once. Labels stay true, so what is learnt cannot collapse.
+What the source looks like is a property of the replay buffer, measured once. Labels stay true, so what is learnt cannot
+collapse; where the stream's own labels come from a model that is wrong, only colours suffer.
 """
 
-# B batch, H height, W width, C channels (opponent colours unless said otherwise), S bands
+# N samples, B batch, H height, W width, C channels (opponent colours unless said otherwise), S bands, L blur levels
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from runtime.adaptation.layout import Places, horizon, place
+from runtime.adaptation.tones import DECAY, Recolouring, Tones, recolouring, tones_of
+from runtime.state import State
+
 NUM_BANDS = 8
-MAX_GAIN = 4.0  # a nearly flat source band must not be blown up
 MAX_GRAIN = 0.9  # share of the variance noise may take
 MAX_STREAK = 31  # pixels
 BLUR_SIGMAS = (0.0, 0.6, 0.9, 1.3, 1.8, 2.5, 3.5)
@@ -44,13 +49,13 @@ class Roughness:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Style:
-    """What one target frame looks like; bands from top to bottom.
+    """What the stream looks like; bands from top to bottom.
 
-    `grain_CS` is noise's share of the variance in [0, MAX_GRAIN], `streak_pixels` the vertical extent of grey noise,
-    `blur_sigma` in pixels.
+    `grain_CS` is noise's share of the variance in [0, MAX_GRAIN], `deviation_CS` the frame's, `streak_pixels` the
+    vertical extent of grey noise, `blur_sigma` in pixels.
     """
 
-    mean_CS: Tensor
+    recolouring: Recolouring
     deviation_CS: Tensor
     grain_CS: Tensor
     streak_pixels: int
@@ -58,39 +63,65 @@ class Style:
 
 
 class Styler:
-    """Knows the source's roughness at every blur level; turns target frames into styles and applies them."""
+    """Knows the source's tones and its roughness at every blur level; turns target frames into styles, applies them.
 
-    def __init__(self, source_BHWC: Tensor, *, generator: torch.Generator) -> None:
-        images_BCHW = to_opponent(source_BHWC)
-        self._levels = [roughness(blurred(images_BCHW, sigma)) for sigma in BLUR_SIGMAS]
+    Remembers the stream's tones over some frames. uint8 source samples (N, H, W, 3) and labels (N, H, W).
+    """
+
+    def __init__(self, source_NHWC: Tensor, labels_NHW: Tensor, *, generator: torch.Generator) -> None:
+        images_NCHW = to_opponent(source_NHWC)
+        levels_NCHW = [blurred(images_NCHW, sigma) for sigma in BLUR_SIGMAS]
+        self._levels = [roughness(level_NCHW) for level_NCHW in levels_NCHW]
+        spreads_LC = torch.stack([level_NCHW.var(dim=(2, 3)).mean(dim=0) for level_NCHW in levels_NCHW])
+        self._contrast_LC = (spreads_LC / spreads_LC[0].clamp(min=1e-6)).clamp(min=1e-2).sqrt()
+        self._horizon = horizon(labels_NHW)
+        samples = zip(images_NCHW, labels_NHW, strict=True)
+        self._source = reduce(Tones.plus, (tones_of(image, self._place(label)) for image, label in samples))
+        self._stream: Tones | None = None
         self._generator = generator
 
-    def read(self, target_HWC: Tensor) -> Style:
-        """The style of one uint8 RGB frame."""
+    def read(self, target_HWC: Tensor, labels_HW: Tensor) -> Style:
+        """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8)."""
         target_1CHW = to_opponent(target_HWC[None])
-        mean_1CS, deviation_1CS = band_statistics(target_1CHW)
-        seen, source = roughness(target_1CHW), self._levels[0]
-        grain_CS = ((seen.across_CS - source.across_CS) / (1 - source.across_CS)).clamp(0.0, MAX_GRAIN)
+        seen = tones_of(target_1CHW[0], self._place(labels_HW))
+        self._stream = seen if self._stream is None else self._stream.plus(seen, decay=DECAY)
+        rough, source = roughness(target_1CHW), self._levels[0]
+        grain_CS = ((rough.across_CS - source.across_CS) / (1 - source.across_CS)).clamp(0.0, MAX_GRAIN)
         return Style(
-            mean_CS=mean_1CS[0],
-            deviation_CS=deviation_1CS[0],
+            recolouring=recolouring(self._source, self._stream),
+            deviation_CS=band_deviation(target_1CHW)[0],
             grain_CS=grain_CS,
-            streak_pixels=_streak_pixels(seen, source, grain_CS),
-            blur_sigma=self._blur_sigma(seen),
+            streak_pixels=_streak_pixels(rough, source, grain_CS),
+            blur_sigma=self._blur_sigma(rough),
         )
 
-    def apply(self, images_BHWC: Tensor, style: Style) -> Tensor:
-        """uint8 RGB source images in that style, uint8 of the same shape."""
-        source_BCHW = blurred(to_opponent(images_BHWC), style.blur_sigma)
-        height, width = source_BCHW.shape[2:]
-        mean_BCS, deviation_BCS = band_statistics(source_BCHW)
-        wanted_CS = style.deviation_CS * (1 - style.grain_CS).sqrt()
-        gain_BCS = (wanted_CS / deviation_BCS).clamp_(max=MAX_GAIN)
-        styled_BCHW = (source_BCHW - rows(mean_BCS, height)).mul_(rows(gain_BCS, height))
-        styled_BCHW += rows(style.mean_CS[None], height)
-        amplitude_1CS = (style.deviation_CS * style.grain_CS.sqrt())[None]
-        styled_BCHW += self._grain(len(images_BHWC), (height, width), style.streak_pixels) * rows(amplitude_1CS, height)
-        return to_rgb(styled_BCHW)
+    def apply(self, image_HWC: Tensor, label_HW: Tensor, style: Style) -> Tensor:
+        """A uint8 RGB source sample (H, W, 3) in that style, by its own labels; a copy."""
+        source_1CHW = blurred(to_opponent(image_HWC[None]), style.blur_sigma)
+        height, width = source_1CHW.shape[2:]
+        lost_C = self._contrast_LC[BLUR_SIGMAS.index(style.blur_sigma)]
+        kept_CH1 = rows((1 - style.grain_CS).sqrt()[None], height)[0] / lost_C[:, None, None]
+        recoloured_CHW = style.recolouring.apply(source_1CHW[0], self._place(label_HW), kept_CH1)
+        amplitude_CH1 = rows((style.deviation_CS * style.grain_CS.sqrt())[None], height)[0]
+        recoloured_CHW += self._grain((height, width), style.streak_pixels) * amplitude_CH1
+        return to_rgb(recoloured_CHW[None])[0]
+
+    def state(self) -> State:
+        """The stream's tones."""
+        return {"stream": None if self._stream is None else self._stream.state()}
+
+    def load_state(self, state: State) -> None:
+        """Go on from `state`."""
+        match state:
+            case {"stream": None}:
+                self._stream = None
+            case {"stream": dict(stream)}:
+                self._stream = Tones.of_state(stream)
+            case _:
+                raise ValueError(f"not the state of a styler: it has the keys {sorted(state)}")
+
+    def _place(self, label_HW: Tensor) -> Places:
+        return place(label_HW, horizon=self._horizon)
 
     def _blur_sigma(self, seen: Roughness) -> float:
         """The blur level at which the source is as smooth as the target; 0 unless that is clearly smoother."""
@@ -104,12 +135,12 @@ class Styler:
         """Grey roughness against the sharp source's, in the middle band."""
         return float((seen.across_CS[GREY] / self._levels[0].across_CS[GREY]).median())
 
-    def _grain(self, num: int, size_HW: tuple[int, int], streak_pixels: int) -> Tensor:
-        """Noise of variance 1, (B, C, H, W): white, but grey is a running mean of `streak_pixels` down."""
+    def _grain(self, size_HW: tuple[int, int], streak_pixels: int) -> Tensor:
+        """Noise of variance 1, (C, H, W): white, but grey is a running mean of `streak_pixels` down."""
         height, width = size_HW
-        noise_BCHW = torch.randn((num, 3, height + streak_pixels - 1, width), generator=self._generator)
-        streaks_B1HW = F.avg_pool2d(noise_BCHW[:, :1], (streak_pixels, 1), stride=1) * streak_pixels**0.5
-        return torch.cat([streaks_B1HW, noise_BCHW[:, 1:, :height]], dim=1)
+        noise_CHW = torch.randn((3, height + streak_pixels - 1, width), generator=self._generator)
+        streaks_1HW = F.avg_pool2d(noise_CHW[None, :1], (streak_pixels, 1), stride=1)[0] * streak_pixels**0.5
+        return torch.cat([streaks_1HW, noise_CHW[1:, :height]])
 
 
 def to_opponent(image_BHWC: Tensor) -> Tensor:
@@ -122,11 +153,11 @@ def to_rgb(opponent_BCHW: Tensor) -> Tensor:
     return (opponent_BCHW.permute(0, 2, 3, 1) @ OPPONENT).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def band_statistics(image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (at least 1) per channel and band, (B, C, S) each."""
+def band_deviation(image_BCHW: Tensor) -> Tensor:
+    """Deviation (at least 1) per channel and band, (B, C, S)."""
     mean_BCS = F.adaptive_avg_pool2d(image_BCHW, (NUM_BANDS, 1))[..., 0]
     square_BCS = F.adaptive_avg_pool2d(image_BCHW.square(), (NUM_BANDS, 1))[..., 0]
-    return mean_BCS, (square_BCS - mean_BCS.square()).clamp_(min=1.0).sqrt_()
+    return (square_BCS - mean_BCS.square()).clamp_(min=1.0).sqrt_()
 
 
 def roughness(image_BCHW: Tensor) -> Roughness:
