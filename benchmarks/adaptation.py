@@ -194,7 +194,7 @@ class Bench:
     @staticmethod
     def _candidate(student: SegmentationModel, weights: VersionedWeights) -> Candidate:
         """Trusted from the start, so that every step ends in a publication."""
-        trust = Trust(enter=1.0)
+        trust = Trust(below=1.0)
         guard = Guard(weights.source.tensors)
         return Candidate(replica(student), weights, guard=guard, trust=trust, clock=time.perf_counter)
 

@@ -6,7 +6,6 @@ adaptation = build_adaptation(config, given, METHODS[name], fps=stream.fps, cloc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch

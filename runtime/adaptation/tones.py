@@ -94,11 +94,15 @@ def recolouring(source: Tones, stream: Tones) -> Recolouring:
     """From the source's tones to the stream's.
 
     A place the stream has hardly shown is taken to change like the scene as a whole: its share of PRIOR_SHARE of a
-    frame's pixels comes from the map between all places' means and spreads, weighted by what both have seen.
+    frame's pixels comes from the map between all places' means and spreads, weighted by what both have seen. A place
+    the source never showed is taken to look like the scene as a whole.
     """
     common_P = torch.minimum(source.count_P / source.count_P.sum(), stream.count_P / stream.count_P.sum())
     weight_P = common_P / common_P.sum().clamp(min=1e-6)
-    from_CP, spread_CP = source.mean_CP, source.spread_CP.clamp(min=1.0)
+    is_known_P = source.count_P > 0
+    from_CP = torch.where(is_known_P, source.mean_CP, (source.mean_CP * weight_P).sum(1, keepdim=True))
+    spread_CP = torch.where(is_known_P, source.spread_CP, (source.spread_CP * weight_P).sum(1, keepdim=True))
+    spread_CP = spread_CP.clamp_(min=1.0)
     overall_C1 = (stream.mean_CP * weight_P).sum(1, keepdim=True)
     gain_C1 = ((stream.spread_CP * weight_P).sum(1, keepdim=True) / (spread_CP * weight_P).sum(1, keepdim=True)).sqrt()
     expected_CP = overall_C1 + gain_C1 * (from_CP - (from_CP * weight_P).sum(1, keepdim=True))

@@ -68,7 +68,7 @@ def candidate_of(
     recollection: Recollection | None = None,
 ) -> Candidate:
     """Judged by drift alone, and served from the start unless told otherwise."""
-    trust = Trust(enter=1.0) if is_trusted else Trust()
+    trust = Trust(below=1.0) if is_trusted else Trust()
     guard = Guard(weights.source.tensors, max_drift=max_drift)
     return Candidate(
         replica(student), weights, guard=guard, trust=trust, clock=lambda: 1.0, recollection=recollection

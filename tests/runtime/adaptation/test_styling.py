@@ -14,7 +14,7 @@ from runtime.adaptation.styling import (
     MAX_GRAIN,
     NUM_BANDS,
     Styler,
-    band_statistics,
+    band_deviation,
     blurred,
     roughness,
     rows,
@@ -42,9 +42,17 @@ def waves(mean, amplitude, *, period=32):
     return torch.as_tensor(np.broadcast_to(line_W[None, :, None], (HEIGHT, WIDTH, 3)).round().astype(np.uint8).copy())
 
 
-def statistics(image_HWC):
-    """Mean and deviation, (1, C, S) each, in opponent colours."""
-    return band_statistics(to_opponent(image_HWC[None]))
+NOWHERE = torch.full((HEIGHT, WIDTH), 2, dtype=torch.uint8)  # all upright, cut off by the lower edge: one place
+
+
+def styler_of(source_NHWC, *, seed=0):
+    return Styler(source_NHWC, NOWHERE.expand(len(source_NHWC), -1, -1), generator=generator(seed))
+
+
+def moments(image_HWC):
+    """Mean and deviation of each opponent colour, (2, C)."""
+    pixels_CX = to_opponent(image_HWC[None])[0].flatten(1)
+    return torch.stack([pixels_CX.mean(1), pixels_CX.std(1)])
 
 
 def test_opponent_colours_are_a_rotation_and_back() -> None:
@@ -56,14 +64,12 @@ def test_opponent_colours_are_a_rotation_and_back() -> None:
     assert torch.allclose(grey[0, :, 0, 0], torch.tensor([100 * 3**0.5, 0.0, 0.0]), atol=1e-3)
 
 
-def test_statistics_are_those_of_each_band() -> None:
+def test_deviations_are_those_of_each_band() -> None:
     image_1CHW = torch.zeros(1, 3, HEIGHT, WIDTH)
     for band in range(NUM_BANDS):
         image_1CHW[:, :, 8 * band : 8 * band + 8, ::2] = 10.0 * band
         image_1CHW[:, :, 8 * band : 8 * band + 8, 1::2] = 10.0 * band + 20
-    mean_1CS, deviation_1CS = band_statistics(image_1CHW)
-    assert mean_1CS[0, 1].tolist() == [10 * band + 10 for band in range(NUM_BANDS)]
-    assert deviation_1CS[0].flatten().tolist() == pytest.approx([10.0] * 24)
+    assert band_deviation(image_1CHW)[0].flatten().tolist() == pytest.approx([10.0] * 24)
 
 
 def test_rows_are_interpolated_between_band_centres() -> None:
@@ -91,36 +97,48 @@ def test_roughness_of_white_noise_is_one() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(90, 165), st.integers(5, 25), st.integers(0, 10**6))  # three deviations clear of 0 and 255
-def test_the_styled_sample_has_the_targets_mean_and_deviation(mean, deviation, seed) -> None:
+def test_the_styled_sample_has_the_streams_mean_and_deviation(mean, deviation, seed) -> None:
     source_BHWC = noise(128, 20, seed=1)
     target_HWC = noise(mean, deviation, seed=seed)[0]
-    styler = Styler(source_BHWC, generator=generator())
-    style = styler.read(target_HWC)
-    wanted_mean, wanted_deviation = statistics(target_HWC)
-    found_mean, found_deviation = statistics(styler.apply(source_BHWC, style)[0])
-    assert torch.allclose(found_mean, wanted_mean, atol=2.5)
-    assert torch.allclose(found_deviation, wanted_deviation, rtol=0.12, atol=0.5)
+    styler = styler_of(source_BHWC)
+    styled_HWC = styler.apply(source_BHWC[0], NOWHERE, styler.read(target_HWC, NOWHERE))
+    wanted, found = moments(target_HWC), moments(styled_HWC)
+    assert torch.allclose(found[0], wanted[0], atol=2.5)
+    assert torch.allclose(found[1], wanted[1], rtol=0.12, atol=0.5)
 
 
 def test_the_source_itself_is_left_almost_as_it_is() -> None:
     source_HWC = waves(120, 60)
-    styler = Styler(source_HWC[None], generator=generator())
-    style = styler.read(source_HWC)
+    styler = styler_of(source_HWC[None])
+    style = styler.read(source_HWC, NOWHERE)
     assert style.blur_sigma == 0.0 and style.streak_pixels == 1 and float(style.grain_CS.abs().max()) < 1e-6
-    styled_HWC = styler.apply(source_HWC[None], style)[0]
+    styled_HWC = styler.apply(source_HWC, NOWHERE, style)
     assert int((styled_HWC.int() - source_HWC.int()).abs().max()) <= 1
 
 
-def test_flat_stripes_take_the_colour_of_the_targets_stripes() -> None:
-    """Without variance there is only the mean: the styled image is the target's, band centres exactly."""
-    source_HWC = torch.full((HEIGHT, WIDTH, 3), 90, dtype=torch.uint8)
-    target_HWC = torch.zeros(HEIGHT, WIDTH, 3, dtype=torch.uint8)
-    for band in range(NUM_BANDS):
-        target_HWC[8 * band : 8 * band + 8] = torch.tensor([20 * band, 100, 250 - 20 * band], dtype=torch.uint8)
-    styler = Styler(source_HWC[None], generator=generator())
-    styled_HWC = styler.apply(source_HWC[None], styler.read(target_HWC))[0]
-    found, wanted = statistics(styled_HWC)[0], statistics(target_HWC)[0]
-    assert torch.allclose(found[..., 1:-1], wanted[..., 1:-1], atol=1.0)
+def test_sky_and_street_take_their_own_colours() -> None:
+    label_HW = NOWHERE.clone()
+    label_HW[:20] = 10
+    source_HWC, target_HWC = (torch.full((HEIGHT, WIDTH, 3), level, dtype=torch.uint8) for level in (90, 200))
+    target_HWC[:20] = torch.tensor([20, 30, 60], dtype=torch.uint8)
+    styler = Styler(source_HWC[None], label_HW[None], generator=generator())
+    styled_HWC = styler.apply(source_HWC, label_HW, styler.read(target_HWC, label_HW))
+    assert int((styled_HWC.int() - target_HWC.int()).abs().max()) <= 2
+
+
+def test_the_look_of_the_stream_is_that_of_some_frames_and_goes_on_from_its_state() -> None:
+    source_BHWC, flat = noise(128, 20, seed=1), NOWHERE
+    styler, other = styler_of(source_BHWC), styler_of(source_BHWC)
+    levels = []
+    for _ in range(3):
+        style = styler.read(noise(60, 10)[0], flat)
+    for _ in range(40):
+        style = styler.read(noise(160, 10)[0], flat)
+        levels.append(float(style.recolouring.to_CP[GREY, 7]) / 3**0.5)
+    assert 60 < levels[0] < 110 and levels == sorted(levels) and levels[-1] == pytest.approx(160, abs=2)
+    other.load_state(styler.state())
+    again, once = (each.read(noise(90, 10)[0], flat).recolouring.to_CP for each in (styler, other))
+    assert torch.equal(again, once)
 
 
 def test_noise_in_the_frame_becomes_grain_of_its_share() -> None:
@@ -129,7 +147,7 @@ def test_noise_in_the_frame_becomes_grain_of_its_share() -> None:
     rng = np.random.default_rng(0)
     grain_HW1 = rng.normal(0, 30, (HEIGHT, WIDTH, 1))
     target_HWC = torch.as_tensor(np.clip(waves(128, 60).numpy() + grain_HW1, 0, 255).round().astype(np.uint8))
-    style = Styler(source_HWC[None], generator=generator()).read(target_HWC)
+    style = styler_of(source_HWC[None]).read(target_HWC, NOWHERE)
     assert style.grain_CS[GREY].tolist() == pytest.approx([900 / (1800 + 900)] * NUM_BANDS, abs=0.08)
     assert style.blur_sigma == 0.0 and style.streak_pixels == 1
 
@@ -138,10 +156,10 @@ def test_grain_is_bounded_and_drawn_from_the_generator() -> None:
     source_HWC, target_HWC = waves(128, 60), noise(128, 40)[0]
     styled = []
     for seed in (0, 0, 1):
-        styler = Styler(source_HWC[None], generator=generator(seed))
-        style = styler.read(target_HWC)
+        styler = styler_of(source_HWC[None], seed=seed)
+        style = styler.read(target_HWC, NOWHERE)
         assert float(style.grain_CS.max()) <= MAX_GRAIN
-        styled.append(styler.apply(source_HWC[None], style))
+        styled.append(styler.apply(source_HWC, NOWHERE, style))
     assert torch.equal(styled[0], styled[1]) and not torch.equal(styled[0], styled[2])
 
 
@@ -152,7 +170,7 @@ def test_streaks_are_drawn_out_vertically() -> None:
     white = rng.normal(0, 60 * length**0.5, (HEIGHT + length - 1, WIDTH))
     streaks = np.stack([white[row : row + length].mean(0) for row in range(HEIGHT)])
     target_HWC = torch.as_tensor(np.clip(128 + streaks, 0, 255)[..., None].repeat(3, -1).round().astype(np.uint8))
-    style = Styler(waves(128, 40)[None], generator=generator()).read(target_HWC)
+    style = styler_of(waves(128, 40)[None]).read(target_HWC, NOWHERE)
     assert length - 3 <= style.streak_pixels <= length + 4
 
 
@@ -161,12 +179,12 @@ def test_a_frame_out_of_focus_blurs_the_source() -> None:
     rough_HWC = torch.as_tensor(rng.integers(0, 256, (HEIGHT, WIDTH, 1), dtype=np.uint8)).repeat(1, 1, 3)
     sharp_BCHW = blurred(rough_HWC.permute(2, 0, 1)[None].float(), 0.6)
     source_BHWC = sharp_BCHW.permute(0, 2, 3, 1).round().to(torch.uint8)
-    styler = Styler(source_BHWC, generator=generator())
+    styler = styler_of(source_BHWC)
     for sigma in (1.3, 2.5):
         soft_BCHW = blurred(source_BHWC.permute(0, 3, 1, 2).float(), sigma)
-        style = styler.read(soft_BCHW[0].permute(1, 2, 0).round().to(torch.uint8))
+        style = styler.read(soft_BCHW[0].permute(1, 2, 0).round().to(torch.uint8), NOWHERE)
         assert style.blur_sigma == sigma and sigma in BLUR_SIGMAS
-    assert styler.read(source_BHWC[0]).blur_sigma == 0.0
+    assert styler.read(source_BHWC[0], NOWHERE).blur_sigma == 0.0
 
 
 def test_blur_keeps_the_mean_and_a_flat_image() -> None:
@@ -176,9 +194,9 @@ def test_blur_keeps_the_mean_and_a_flat_image() -> None:
 
 
 def test_shape_and_type_are_kept_and_nothing_is_written_into() -> None:
-    source_BHWC, target_HWC = noise(128, 20, num=3), noise(40, 10, seed=2)[0]
-    before = source_BHWC.clone(), target_HWC.clone()
-    styler = Styler(source_BHWC, generator=generator())
-    styled_BHWC = styler.apply(source_BHWC, styler.read(target_HWC))
-    assert styled_BHWC.shape == source_BHWC.shape and styled_BHWC.dtype == torch.uint8
-    assert torch.equal(source_BHWC, before[0]) and torch.equal(target_HWC, before[1])
+    source_HWC, target_HWC = noise(128, 20)[0], noise(40, 10, seed=2)[0]
+    before = source_HWC.clone(), target_HWC.clone()
+    styler = styler_of(source_HWC[None])
+    styled_HWC = styler.apply(source_HWC, NOWHERE, styler.read(target_HWC, NOWHERE))
+    assert styled_HWC.shape == source_HWC.shape and styled_HWC.dtype == torch.uint8
+    assert torch.equal(source_HWC, before[0]) and torch.equal(target_HWC, before[1])
