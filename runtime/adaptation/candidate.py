@@ -1,9 +1,10 @@
 """The candidate: what was learnt so far, before and while it serves.
 
 It holds the average of the student's weights, the last average the guard accepted, and a model that answers with the
-average. An accepted candidate is published at once as far as it is trusted, between the source weights and its own,
-and is kept in the shadow, unpublished, while the frozen model answers as well; then version 0 serves. What was learnt for other domains comes back from the library
-(`recollection.py`) and is judged like any candidate; the trust it had earned comes with it.
+average. An accepted candidate is published at once as far as it is trusted, between the source weights and its own. It
+is kept in the shadow, unpublished, while the frozen model answers as well; then version 0 serves. What was learnt for
+other domains comes back from the library (`recollection.py`) and is judged like any candidate; the trust it had earned
+comes with it.
 """
 
 # H height, W width

@@ -13,8 +13,8 @@ from runtime.state import State
 
 UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
 HOLD_FRAMES = 10  # the detector's time to agree that a known domain is back
-FULL_RATE_SCORE = 1.5  # shift score from which learning goes at its full rate
-LEAST_RATE = 0.2
+FULL_RATE_SCORE = 1.25  # shift score from which learning goes at its full rate
+LEAST_RATE = 0.5
 
 
 class Action(Enum):
