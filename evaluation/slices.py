@@ -14,6 +14,7 @@ because there are that many visits, the oldest are forgotten.
 
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -121,14 +122,22 @@ class SliceLog:
                 raise ValueError(f"not the state of a slice log: it has the keys {sorted(state)}")
 
     def _make_room(self) -> None:
-        self._slice_frames *= 2
-        joined: list[_Row] = []
-        for row in self._rows:
-            if joined and joined[-1].takes(row.key, row.num_frames, self._slice_frames):
-                joined[-1].add(row.num_frames, row.served_KK, row.frozen_KK)
-            else:
-                joined.append(row)
-        self._rows = joined[-(3 * self._max_slices // 4) :]
+        """Longer slices, as long as it takes; the oldest visits go where there are too many of them alone."""
+        room = 3 * self._max_slices // 4
+        while len(self._rows) > max(room, self._num_stretches()):
+            self._slice_frames *= 2
+            joined: list[_Row] = []
+            for row in self._rows:
+                if joined and joined[-1].takes(row.key, row.num_frames, self._slice_frames):
+                    joined[-1].add(row.num_frames, row.served_KK, row.frozen_KK)
+                else:
+                    joined.append(row)
+            self._rows = joined
+        self._rows = self._rows[-room:]
+
+    def _num_stretches(self) -> int:
+        """Runs of slices of one key: no joining goes below it."""
+        return sum(key != last for key, last in pairwise([None, *(row.key for row in self._rows)]))
 
 
 def write_slices(path: Path, slices: Slices) -> None:

@@ -21,6 +21,7 @@ RUN_OPTIONS = {
     *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size", "--rounds"),
     *("--model", "--checkpoint", "--trainable", "--adapter-reduction", "--adapter-scale", "--device"),
     *("--method", "--with", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
+    *("--library", "--library-mb"),
     *("--source", "--source-data", "--replay-mb"),
     *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
     *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),

@@ -98,6 +98,7 @@ class Learning:
 
     is_at_source = False
     is_weighed = True
+    is_at_home = False
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -106,6 +107,9 @@ class Learning:
         assert rate_share > 0
         self._world.pass_time(STEP_PERIODS / self._world.fps * target.crop_share * (0.5 if depth == "head" else 1.0))
         return make_step(target.frame_index, at_s=self._world.clock()), None
+
+    def recall(self, frame_index, features_F):
+        return ()
 
     def weigh(self, prediction, frozen_HW):
         assert frozen_HW.shape == prediction.labels_HW.shape

@@ -29,6 +29,7 @@ class Noting:
     """A learner that keeps what it was given and says what it is told to say."""
 
     is_weighed = True
+
     def __init__(self, *, is_at_source: bool = True, rollback: events.Rollback | None = None) -> None:
         self.is_at_source = is_at_source
         self.targets = []
