@@ -108,7 +108,7 @@ class Learning:
         self._world.pass_time(STEP_PERIODS / self._world.fps * target.crop_share * (0.5 if depth == "head" else 1.0))
         return make_step(target.frame_index, at_s=self._world.clock()), None
 
-    def recall(self, frame_index, features_F):
+    def recall(self, *_):
         return ()
 
     def weigh(self, prediction, frozen_HW):
