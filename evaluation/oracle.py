@@ -12,9 +12,8 @@ its score and the frozen model's is what there is to win at equal cost.
 # B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
 
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -31,7 +30,6 @@ from runtime.adaptation.methods import METHODS, Entry
 from runtime.adaptation.styled import crop_size
 from runtime.build import Opener
 from runtime.config import AdaptationConfig
-from runtime.state import State, kept
 from streams.frame import Frame
 from streams.stream import Stream, StreamOptions, UnknownStream, open_stream
 
@@ -104,22 +102,13 @@ class LabelKeeping:
         self._stream.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a step shows: crops of the frame just predicted, of frames drawn from the last `window` learnt from (it
-    included), and of clean source samples, which keep what the model knows.
-    """
-
-    num_newest: int = 1
-    num_recent: int = 1
-    num_clean: int = 1
-    window: int = 32
-
-
 class LabelledFrames(Method):
-    """Cross-entropy on true labels: of the frame just predicted, of frames before it, and of the source.
+    """Cross-entropy on true labels: of the frame just predicted, and of clean source samples, which keep what the model
+    knows.
 
-    As many crops of the same size as the default method shows. A frame without a label teaches nothing.
+    Each step shows `num_newest` crops of the frame and `num_clean` of the source, as many and as large as the default
+    method's. Frames further back were tried in place of one of the crops and are worth nothing more
+    (`benchmarks/results/ceiling_strengths.md`). A frame without a label teaches nothing.
     """
 
     def __init__(
@@ -129,48 +118,29 @@ class LabelledFrames(Method):
         *,
         device: torch.device,
         generator: torch.Generator,
-        lesson: Lesson = Lesson(),
+        num_newest: int = 2,
+        num_clean: int = 1,
     ) -> None:
         self._replay = replay
         self._book = book
         self._device = device
         self._generator = generator
-        self._lesson = lesson
-        self._window: deque[tuple[Tensor, Tensor]] = deque(maxlen=lesson.window)
+        self._num_newest = num_newest
+        self._num_clean = num_clean
 
     def loss(self, student: SegmentationModel, target: Target) -> Tensor | None:
         """Mean cross-entropy over all crops; None where the frame has no label."""
         label_HW = self._book.label_of(target.frame_index)
         if label_HW is None:
             return None
-        newest = torch.as_tensor(target.image_HWC), torch.as_tensor(label_HW)
-        self._window.append(newest)
-        samples = [newest] * self._lesson.num_newest + [self._recent() for _ in range(self._lesson.num_recent)]
-        samples += list(zip(*self._replay.sample(self._lesson.num_clean), strict=True))
+        samples = [(torch.as_tensor(target.image_HWC), torch.as_tensor(label_HW))] * self._num_newest
+        samples += list(zip(*self._replay.sample(self._num_clean), strict=True))
         rule = CropRule(crop_size(self._replay.size_HW, target.crop_share), scale_range=(1.0, 1.0))
         crops = [self._crop(image, label, rule) for image, label in samples]
         images_BHWC = torch.stack([image for image, _ in crops]).to(self._device)
         labels_BHW = torch.stack([label for _, label in crops])
         logits_BKHW = student(normalise(images_BHWC))
         return cross_entropy(logits_BKHW, shrink_labels(labels_BHW, logits_BKHW.shape[-2:]).to(self._device))
-
-    def state(self) -> State:
-        """Copies of the frames in the window and of their labels, oldest first."""
-        return {
-            "images": [kept(image_HWC) for image_HWC, _ in self._window],
-            "labels": [kept(label_HW) for _, label_HW in self._window],
-        }
-
-    def load_state(self, state: State) -> None:
-        """Go on from `state`."""
-        match state:
-            case {"images": list(images), "labels": list(labels)}:
-                self._window = deque(zip(images, labels, strict=True), maxlen=self._lesson.window)
-            case _:
-                raise ValueError(f"not the state of labelled frames: it has the keys {sorted(state)}")
-
-    def _recent(self) -> tuple[Tensor, Tensor]:
-        return self._window[int(torch.randint(len(self._window), (), generator=self._generator))]
 
     def _crop(self, image_HWC: Tensor, label_HW: Tensor, rule: CropRule) -> tuple[Tensor, Tensor]:
         """Mirrored half of the time, and cropped: uint8 (H, W, 3) and (H, W)."""
