@@ -1,8 +1,8 @@
 """The domain library: what was learnt, kept by the look of the frames it was learnt for.
 
     library = DomainLibrary(source_appearance, capacity_bytes=64 * 2**20)
-    number = library.remember(appearance_F, tensors, evidence, num_frames=10)      # copies; merges or adds
-    found = library.find(features_F)                                               # of one frame; None: unknown
+    number = library.remember(appearance_F, tensors, agreement=0.6, num_frames=10)      # copies; merges or adds
+    found = library.find(features_F)                                                    # of one frame; None: unknown
 
 Appearances are kept as raw features, and compared as whitened by the source samples of the run at hand: whitened axes
 are eigenvectors, whose order and sign mean nothing to another run, while raw features are the same photometry
@@ -25,25 +25,18 @@ from runtime.state import State, kept, kept_array
 MERGE_SHARE = 0.5  # of the alarm threshold: nearer than this, two appearances are one domain's; revisits lie 0.2 to 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Whether what was learnt is worth serving there, and its agreement with the frozen model (nan where unknown)."""
-
-    is_trusted: bool
-    agreement: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptDomain:
     """Weights of a domain, in host memory, owned by nobody and never written again. `number` is never used twice.
 
-    `num_frames` were seen while they were learnt or had been recalled.
+    `agreement` is the share of pixels of its frames that they answer as the frozen model does, nan where unknown: the
+    evidence that they are worth serving. `num_frames` were seen while they were learnt or had been recalled.
     """
 
     number: int
     appearance_F: np.ndarray
     tensors: Mapping[str, Tensor]
-    evidence: Evidence
+    agreement: float
     num_frames: int
     num_recalls: int = 0
 
@@ -55,7 +48,7 @@ class KeptDomain:
     @property
     def value(self) -> float:
         """Frames it was there for, by the share of pixels it answers otherwise than frozen; returning counts again."""
-        gain = 1.0 if np.isnan(self.evidence.agreement) else 1.0 - self.evidence.agreement
+        gain = 1.0 if np.isnan(self.agreement) else 1.0 - self.agreement
         return gain * self.num_frames * (1 + self.num_recalls)
 
 
@@ -105,7 +98,7 @@ class DomainLibrary:
         return self._separation(first_F, second_F) <= 1.0
 
     def remember(
-        self, appearance_F: np.ndarray, tensors: Mapping[str, Tensor], evidence: Evidence, *, num_frames: int
+        self, appearance_F: np.ndarray, tensors: Mapping[str, Tensor], *, agreement: float, num_frames: int
     ) -> int | None:
         """Keep copies of `tensors` for frames that look like this, seen `num_frames` times since the last call.
 
@@ -118,7 +111,7 @@ class DomainLibrary:
             number=same[0].number if same else self._next_number,
             appearance_F=appearance_F.copy(),
             tensors=copies,
-            evidence=evidence,
+            agreement=same[0].agreement if same and np.isnan(agreement) else agreement,
             num_frames=num_frames + sum(known.num_frames for known in same),
             num_recalls=sum(known.num_recalls for known in same),
         )
@@ -133,9 +126,10 @@ class DomainLibrary:
         """The domain returned."""
         self._replace(number, lambda domain: replace(domain, num_recalls=domain.num_recalls + 1))
 
-    def note_evidence(self, number: int, evidence: Evidence) -> None:
-        """What is known now of whether its weights are worth serving."""
-        self._replace(number, lambda domain: replace(domain, evidence=evidence))
+    def note_agreement(self, number: int, agreement: float) -> None:
+        """How far its weights agree with the frozen model, by the newest readings; nan tells nothing."""
+        if not np.isnan(agreement):
+            self._replace(number, lambda domain: replace(domain, agreement=agreement))
 
     def forget(self, number: int) -> None:
         """Keep the domain no longer."""
@@ -183,8 +177,7 @@ def _state_of(domain: KeptDomain) -> State:
         "number": domain.number,
         "appearance": kept_array(domain.appearance_F),
         "tensors": dict(domain.tensors),
-        "is_trusted": domain.evidence.is_trusted,
-        "agreement": domain.evidence.agreement,
+        "agreement": domain.agreement,
         "num_frames": domain.num_frames,
         "num_recalls": domain.num_recalls,
     }
@@ -196,12 +189,10 @@ def _from_state(state: State) -> KeptDomain:
             "number": int(number),
             "appearance": Tensor() as appearance_F,
             "tensors": dict(tensors),
-            "is_trusted": bool(is_trusted),
             "agreement": float(agreement),
             "num_frames": int(num_frames),
             "num_recalls": int(num_recalls),
         }:
             weights = MappingProxyType(cast(dict[str, Tensor], tensors))
-            evidence = Evidence(is_trusted, agreement)
-            return KeptDomain(number, appearance_F.numpy(), weights, evidence, num_frames, num_recalls)
+            return KeptDomain(number, appearance_F.numpy(), weights, agreement, num_frames, num_recalls)
     raise ValueError(f"not the state of a kept domain: it has the keys {sorted(state)}")

@@ -21,7 +21,7 @@ from models.trainable import load_adaptable
 from runtime.adaptation.recollection import Recollection
 from runtime.events import Prediction, Recall, TrustChanged
 from runtime.guard import Guard
-from runtime.library import Evidence, Found
+from runtime.library import Found
 from runtime.serving import SwappedReplica
 from runtime.shares import agreement
 from runtime.state import State, array_again, kept, kept_array, restore, state_of
@@ -101,7 +101,7 @@ class Candidate:
         _copy(self._average, into=self._good)
         self._note(appearance_F)
         if self._recollection is not None:
-            self._recollection.learnt(self._good, self._evidence)
+            self._recollection.learnt(self._good, agreement=self._trust.agreement)
         if not self._trust.is_adapted:
             return "shadowed", ""
         self._serve(frame_index)
@@ -143,11 +143,10 @@ class Candidate:
         _copy(self._average, into=self._good)
         self._appearance_F = found.domain.appearance_F
         recollection.take_up(found)
-        evidence = found.domain.evidence
-        is_changed = self._trust.take_up(evidence.agreement)
+        is_changed = self._trust.take_up(found.domain.agreement)
         self._serve(frame_index)
         recalled = self._recalled(frame_index, found, "")
-        return (recalled, self._changed(frame_index, evidence.agreement)) if is_changed else (recalled,)
+        return (recalled, self._changed(frame_index, found.domain.agreement)) if is_changed else (recalled,)
 
     def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
         """Compare adapted and frozen on a frame just predicted; the change of what serves, if that is the outcome.
@@ -156,11 +155,12 @@ class Candidate:
         """
         is_served = prediction.version != 0 and self._trust.share == 1.0
         learnt_HW = prediction.labels_HW if is_served else self._replica.answer(prediction.frame.image_HWC).labels_HW
-        if not self._trust.update(agreement(learnt_HW, frozen_HW)):
+        is_changed = self._trust.update(agreement(learnt_HW, frozen_HW))
+        if self._recollection is not None:
+            self._recollection.weighed(self._trust.agreement)
+        if not is_changed:
             return None
         self._serve(prediction.frame.index)
-        if self._recollection is not None:
-            self._recollection.weighed(self._evidence)
         return self._changed(prediction.frame.index, self._trust.agreement)
 
     def doubt(self) -> None:
@@ -208,10 +208,6 @@ class Candidate:
                 restore(self._recollection, recollection)
             case _:
                 raise ValueError(f"not the state of a candidate: it has the keys {sorted(state)}")
-
-    @property
-    def _evidence(self) -> Evidence:
-        return Evidence(self._trust.is_adapted, self._trust.agreement)
 
     def _serve(self, frame_index: int) -> None:
         """As far from the source weights towards the last good average as it is trusted."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from runtime.library import DomainLibrary, Evidence, Found
+from runtime.library import DomainLibrary, Found
 from runtime.state import State, array_again, kept_array
 
 FIRST_STEPS = 10  # of a stretch, before what it taught is told from what was there before; the average's memory
@@ -70,7 +70,7 @@ class Recollection:
         self._library.forget(found.domain.number)
         self._returning = (0, 0)
 
-    def learnt(self, tensors: Mapping[str, Tensor], evidence: Evidence) -> None:
+    def learnt(self, tensors: Mapping[str, Tensor], *, agreement: float) -> None:
         """`tensors` came of a step on the newest frame; kept where that is due."""
         features_F = self._features_F
         if features_F is None:
@@ -86,12 +86,12 @@ class Recollection:
         is_due = self._num_steps >= FIRST_STEPS and self._num_steps % EVERY_STEPS == 0
         if is_due and not self._library.is_of_source(self._appearance_F):
             frames, self._num_frames = self._num_frames, 0
-            self._number = self._library.remember(self._appearance_F, tensors, evidence, num_frames=frames)
+            self._number = self._library.remember(self._appearance_F, tensors, agreement=agreement, num_frames=frames)
 
-    def weighed(self, evidence: Evidence) -> None:
-        """Whether the weights are worth serving has turned out otherwise, on the newest frame."""
+    def weighed(self, agreement: float) -> None:
+        """The weights agree so far with the frozen model, as of the newest frame."""
         if self._number is not None and self._is_near():
-            self._library.note_evidence(self._number, evidence)
+            self._library.note_agreement(self._number, agreement)
 
     def state(self) -> State:
         """The library and the stretch at hand."""

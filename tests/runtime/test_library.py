@@ -8,17 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.library import MERGE_SHARE, DomainLibrary, Evidence
+from runtime.library import MERGE_SHARE, DomainLibrary
 from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten, unflatten
 
 # Distances in the plane around (0, 0), the source, in shares of the alarm threshold.
 PLANE = SourceAppearance(np.zeros(2), np.eye(2) * 2 * math.sqrt(2), threshold=2.0)
-WORTH_IT = Evidence(is_trusted=True, agreement=0.5)
 DOMAIN_BYTES = 2 * 8 + 3 * 4  # two features, three weights
 
 points = st.tuples(st.floats(-6, 6), st.floats(-6, 6)).map(np.array)
-evidences = st.builds(Evidence, st.booleans(), st.floats(0, 1) | st.just(math.nan))
+agreements = st.floats(0, 1) | st.just(math.nan)
 
 
 def weights(value: float) -> dict[str, torch.Tensor]:
@@ -35,8 +34,8 @@ def numbers(library: DomainLibrary) -> list[int]:
 
 def test_a_frame_finds_the_domain_it_looks_like() -> None:
     library = library_of(9)
-    rain = library.remember(np.array([3.0, 0.0]), weights(1), WORTH_IT, num_frames=5)
-    night = library.remember(np.array([0.0, 3.0]), weights(2), WORTH_IT, num_frames=5)
+    rain = library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
+    night = library.remember(np.array([0.0, 3.0]), weights(2), agreement=0.5, num_frames=5)
     found = library.find(np.array([2.5, 0.0]))
     assert found is not None and found.domain.number == rain != night
     assert found.distance == pytest.approx(0.5) and torch.equal(found.domain.tensors["head.x"], torch.ones(2))
@@ -45,54 +44,57 @@ def test_a_frame_finds_the_domain_it_looks_like() -> None:
 @pytest.mark.parametrize("frame", [(0.9, 0.0), (1.1, 0.0), (4.1, 0.0), (-2.0, 0.0)])
 def test_a_frame_of_the_source_or_of_no_domain_finds_nothing(frame: tuple[float, float]) -> None:
     library = library_of(9)
-    library.remember(np.array([3.0, 0.0]), weights(1), WORTH_IT, num_frames=5)
-    library.remember(np.array([1.0, 2.0]), weights(2), WORTH_IT, num_frames=5)
+    library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
+    library.remember(np.array([1.0, 2.0]), weights(2), agreement=0.5, num_frames=5)
     assert library.find(np.array(frame)) is None
 
 
 def test_what_is_learnt_again_replaces_what_was_learnt_before_and_keeps_its_past() -> None:
     library = library_of(9)
-    first = library.remember(np.array([3.0, 0.0]), weights(1), WORTH_IT, num_frames=5)
+    first = library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
     library.note_recall(first)
-    again = library.remember(np.array([3.4, 0.0]), weights(2), Evidence(False, 0.9), num_frames=7)
+    again = library.remember(np.array([3.4, 0.0]), weights(2), agreement=0.9, num_frames=7)
     (domain,) = library.domains
     assert again == first and torch.equal(domain.tensors["head.x"], torch.full((2,), 2.0))
-    assert (domain.num_frames, domain.num_recalls, domain.evidence) == (12, 1, Evidence(False, 0.9))
+    assert (domain.num_frames, domain.num_recalls, domain.agreement) == (12, 1, 0.9)
     assert domain.appearance_F.tolist() == [3.4, 0.0]
 
 
 def test_the_least_valuable_domain_goes_first() -> None:
     library = library_of(2.5)
-    rare = library.remember(np.array([3.0, 0.0]), weights(1), Evidence(True, 0.5), num_frames=10)
-    often = library.remember(np.array([0.0, 3.0]), weights(2), Evidence(True, 0.5), num_frames=10)
+    rare = library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=10)
+    often = library.remember(np.array([0.0, 3.0]), weights(2), agreement=0.5, num_frames=10)
     library.note_recall(often)
-    new = library.remember(np.array([-3.0, 0.0]), weights(3), Evidence(True, 0.99), num_frames=1)
+    new = library.remember(np.array([-3.0, 0.0]), weights(3), agreement=0.99, num_frames=1)
     assert numbers(library) == [often, new] and library.find(np.array([3.0, 0.0])) is None
-    newer = library.remember(np.array([0.0, -3.0]), weights(4), Evidence(True, math.nan), num_frames=1)
+    newer = library.remember(np.array([0.0, -3.0]), weights(4), agreement=math.nan, num_frames=1)
     assert numbers(library) == [often, newer] and rare not in numbers(library)
 
 
 def test_a_domain_larger_than_the_bound_is_not_kept_and_costs_no_other() -> None:
     library = library_of(1.5)
-    small = library.remember(np.array([3.0, 0.0]), weights(1), WORTH_IT, num_frames=5)
+    small = library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
     large = {"head.x": torch.zeros(99)}
-    assert library.remember(np.array([0.0, 3.0]), large, WORTH_IT, num_frames=5) is None
-    assert library.remember(np.array([3.0, 0.0]), large, WORTH_IT, num_frames=5) is None
+    assert library.remember(np.array([0.0, 3.0]), large, agreement=0.5, num_frames=5) is None
+    assert library.remember(np.array([3.0, 0.0]), large, agreement=0.5, num_frames=5) is None
     assert numbers(library) == [small]
 
 
 def test_kept_weights_are_copies() -> None:
     library, learnt = library_of(9), weights(1)
-    library.remember(np.array([3.0, 0.0]), learnt, WORTH_IT, num_frames=5)
+    library.remember(np.array([3.0, 0.0]), learnt, agreement=0.5, num_frames=5)
     learnt["head.x"].fill_(9.0)
     assert library.domains[0].tensors["head.x"].tolist() == [1.0, 1.0]
 
 
 def test_a_domain_may_be_forgotten_or_judged_anew() -> None:
     library = library_of(9)
-    number = library.remember(np.array([3.0, 0.0]), weights(1), WORTH_IT, num_frames=5)
-    library.note_evidence(number, Evidence(False, 0.95))
-    assert library.domains[0].evidence == Evidence(False, 0.95)
+    number = library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
+    library.note_agreement(number, 0.95)
+    library.note_agreement(number, math.nan)
+    assert library.domains[0].agreement == 0.95
+    library.remember(np.array([3.0, 0.1]), weights(2), agreement=math.nan, num_frames=1)
+    assert library.domains[0].agreement == 0.95
     library.forget(number)
     library.note_recall(number)
     assert library.domains == () and library.num_bytes == 0
@@ -103,13 +105,13 @@ def test_a_bound_below_zero_is_refused() -> None:
         DomainLibrary(PLANE, capacity_bytes=-1)
 
 
-@given(st.lists(st.tuples(points, evidences, st.integers(0, 50), st.booleans()), max_size=12), st.floats(0, 5))
+@given(st.lists(st.tuples(points, agreements, st.integers(0, 50), st.booleans()), max_size=12), st.floats(0, 5))
 def test_whatever_is_remembered_the_bound_holds_and_kept_domains_differ(
-    visits: list[tuple[np.ndarray, Evidence, int, bool]], num_domains: float
+    visits: list[tuple[np.ndarray, float, int, bool]], num_domains: float
 ) -> None:
     library = library_of(num_domains)
-    for value, (point_F, evidence, num_frames, returns) in enumerate(visits):
-        number = library.remember(point_F, weights(value), evidence, num_frames=num_frames)
+    for value, (point_F, agreement, num_frames, returns) in enumerate(visits):
+        number = library.remember(point_F, weights(value), agreement=agreement, num_frames=num_frames)
         assert library.num_bytes <= num_domains * DOMAIN_BYTES and (number is None) == (num_domains < 1)
         kept = library.domains
         assert len(set(numbers(library))) == len(kept)
@@ -130,7 +132,7 @@ def test_looking_changes_nothing_and_a_state_gives_the_same_library(
 ) -> None:
     library, other = library_of(5), library_of(5)
     for value, point_F in enumerate(remembered):
-        library.remember(point_F, weights(value), WORTH_IT, num_frames=value)
+        library.remember(point_F, weights(value), agreement=0.5, num_frames=value)
     before = library.domains
     other.load_state(unflatten(*flatten(library.state())))
     for frame_F in frames:
@@ -140,15 +142,15 @@ def test_looking_changes_nothing_and_a_state_gives_the_same_library(
         if found is not None and there is not None and again is not None:
             assert found.domain is again.domain and found.distance == again.distance == there.distance
             assert all(torch.equal(there.domain.tensors[name], held) for name, held in found.domain.tensors.items())
-    assert other.remember(np.array([9.0, 9.0]), weights(1), WORTH_IT, num_frames=1) == library.remember(
-        np.array([9.0, 9.0]), weights(1), WORTH_IT, num_frames=1
+    assert other.remember(np.array([9.0, 9.0]), weights(1), agreement=0.5, num_frames=1) == library.remember(
+        np.array([9.0, 9.0]), weights(1), agreement=0.5, num_frames=1
     )
 
 
 def test_a_smaller_library_takes_over_the_most_valuable_of_a_state() -> None:
     library, smaller = library_of(3), library_of(1)
     for number, num_frames in enumerate((1, 8, 3)):
-        library.remember(np.array([3.0 * number + 2, 0.0]), weights(number), WORTH_IT, num_frames=num_frames)
+        library.remember(np.array([3.0 * number + 2, 0.0]), weights(number), agreement=0.5, num_frames=num_frames)
     smaller.load_state(library.state())
     assert numbers(smaller) == [2]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.tensorfile import CheckpointInvalid, read_tensors, write_tensors
-from runtime.library import DomainLibrary, Evidence
+from runtime.library import DomainLibrary
 from runtime.library_file import LibraryOrigin, read_library, write_library
 from runtime.shift.appearance import NUM_FEATURES
 from runtime.shift.calibration import SourceAppearance
@@ -24,7 +24,7 @@ def library_of(*values: float) -> DomainLibrary:
     library = DomainLibrary(source, capacity_bytes=9999)
     for number, value in enumerate(values):
         tensors = {"head.x": torch.tensor([value, value]), "head.y": torch.tensor([-value])}
-        library.remember(features_NF[number], tensors, Evidence(True, 0.25), num_frames=number)
+        library.remember(features_NF[number], tensors, agreement=0.25, num_frames=number)
     return library
 
 
@@ -45,7 +45,7 @@ def test_a_library_comes_back_as_it_was(tmp_path, values) -> None:
     assert len(again.domains) == len(values)
     for kept, there in zip(library.domains, again.domains, strict=True):
         assert np.array_equal(kept.appearance_F, there.appearance_F) and kept.value == there.value
-        assert (kept.number, kept.evidence, kept.num_frames) == (there.number, there.evidence, there.num_frames)
+        assert (kept.number, kept.agreement, kept.num_frames) == (there.number, 0.25, there.num_frames)
         assert all(torch.equal(there.tensors[name], tensor) for name, tensor in kept.tensors.items())
 
 

@@ -9,7 +9,7 @@ from models.trainable import adaptable_tensors
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.recollection import CONFIRM_FRAMES, FIRST_STEPS, Recollection
 from runtime.events import Recall, TrustChanged
-from runtime.library import DomainLibrary, Evidence
+from runtime.library import DomainLibrary
 from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten, unflatten
 from runtime.trust import READINGS
@@ -146,7 +146,7 @@ def test_trust_of_a_returned_domain_is_lost_by_readings_and_for_the_next_visit_t
     served = make_prediction(version=weights.latest.number)
     changes = [candidate.weigh(served, served.labels_HW) for _ in range(READINGS)]
     assert changes[-1] is not None and weights.latest is weights.source
-    assert library.domains[0].evidence == Evidence(is_trusted=False, agreement=1.0)
+    assert library.domains[0].agreement == 1.0
     candidate.start_over()
     assert [type(event) for event in recalled(candidate)] == [Recall] and weights.latest is weights.source
 
@@ -168,7 +168,7 @@ def test_a_domain_the_guard_refuses_is_told_and_forgotten(student: nn.Module) ->
     library = domains()
     weights = VersionedWeights(adaptable_tensors(student))
     spoilt = {name: tensor * float("nan") for name, tensor in weights.source.tensors.items()}
-    library.remember(RAIN, spoilt, Evidence(is_trusted=True, agreement=0.1), num_frames=9)
+    library.remember(RAIN, spoilt, agreement=0.1, num_frames=9)
     candidate = candidate_of(student, weights, is_trusted=False, recollection=Recollection(library))
     (recall,) = recalled(candidate)
     assert isinstance(recall, Recall) and recall.refusal == "non-finite weights" and recall.version == 0

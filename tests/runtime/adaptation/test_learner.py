@@ -22,7 +22,7 @@ from runtime.adaptation.learner import MAX_REFUSED, RELAX_STEPS, Learner
 from runtime.adaptation.method import Method, Target
 from runtime.adaptation.recollection import CONFIRM_FRAMES, Recollection
 from runtime.adaptation.styled import StyledReplay
-from runtime.library import DomainLibrary, Evidence
+from runtime.library import DomainLibrary
 from runtime.shift.calibration import SourceAppearance
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
@@ -242,7 +242,7 @@ def test_a_returning_domain_is_learnt_on_from_where_it_was_left(student: nn.Modu
     library = DomainLibrary(SourceAppearance(np.zeros(1), np.eye(1), threshold=1.0), capacity_bytes=2**24)
     learner, weights = learner_of(student, good, recollection=Recollection(library))
     tensors = {name: tensor * 1.1 for name, tensor in weights.source.tensors.items()}
-    library.remember(np.array([3.0]), tensors, Evidence(is_trusted=True, agreement=0.5), num_frames=9)
+    library.remember(np.array([3.0]), tensors, agreement=0.5, num_frames=9)
     for frame_index in range(CONFIRM_FRAMES):
         assert learner.is_at_source and not learner.is_at_home
         learner.recall(frame_index, np.array([3.2]))

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from runtime.adaptation.recollection import CONFIRM_FRAMES, EVERY_STEPS, FIRST_STEPS, Recollection
-from runtime.library import DomainLibrary, Evidence
+from runtime.library import DomainLibrary
 from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten, unflatten
 
 RAIN, NIGHT, CLEAR = np.array([3.0, 0.0]), np.array([0.0, 3.0]), np.array([0.0, 0.0])
-TRUSTED = Evidence(is_trusted=True, agreement=0.4)
 
 
 def new_library() -> DomainLibrary:
@@ -29,7 +28,7 @@ def learn(recollection: Recollection, at_F: np.ndarray, *, steps: int, first: in
     """One look and one step per frame; the weights count the steps."""
     for step in range(first, first + steps):
         recollection.look(at_F)
-        recollection.learnt(weights(step), TRUSTED)
+        recollection.learnt(weights(step), agreement=0.4)
 
 
 @pytest.fixture
@@ -134,11 +133,12 @@ def test_readings_count_for_the_domain_they_were_made_in(library: DomainLibrary)
     recollection = Recollection(library)
     learn(recollection, RAIN, steps=FIRST_STEPS)
     recollection.look(CLEAR)  # the rain is over, and frozen and adapted agree
-    recollection.weighed(Evidence(False, 0.99))
-    assert library.domains[0].evidence == TRUSTED
+    recollection.weighed(0.99)
+    assert library.domains[0].agreement == 0.4
     recollection.look(RAIN)
-    recollection.weighed(Evidence(False, 0.95))
-    assert library.domains[0].evidence == Evidence(False, 0.95)
+    recollection.weighed(0.95)
+    recollection.weighed(math.nan)
+    assert library.domains[0].agreement == 0.95
 
 
 def test_a_state_goes_on_in_the_midst_of_a_stretch_and_of_a_confirmation(recollection: Recollection) -> None:
