@@ -4,13 +4,18 @@
     stochastic_restore(live, source, probability=0.01, generator=generator)     # a few weights, all the way
     merge_to_source(live, source, keep=0.99)                                     # all weights, a little
 
-Both write into the live tensors and know neither models nor losses.
+Both write into the live tensors and know neither models nor losses. `RestoreByChance` and `MergeToSource` are the same
+as rules that any method can be joined with (`components.py`).
 """
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from models.segformer import SegmentationModel
+from models.trainable import adaptable_tensors
+from runtime.adaptation.method import Materials
 
 
 def stochastic_restore(
@@ -34,3 +39,27 @@ def merge_to_source(live: Mapping[str, Tensor], source: Mapping[str, Tensor], *,
     with torch.no_grad():
         for name, tensor in live.items():
             tensor.lerp_(source[name], 1.0 - keep)
+
+
+class RestoreByChance:
+    """A rule: after every step each adaptable weight goes back to the source with `probability`."""
+
+    def __init__(self, given: Materials, *, probability: float) -> None:
+        self._source = adaptable_tensors(given.frozen)
+        self._generator = given.generator
+        self._probability = probability
+
+    def settle(self, student: SegmentationModel) -> None:
+        live = adaptable_tensors(student)
+        stochastic_restore(live, self._source, probability=self._probability, generator=self._generator)
+
+
+class MergeToSource:
+    """A rule: after every step all adaptable weights go `share` of the way back to the source."""
+
+    def __init__(self, given: Materials, *, share: float) -> None:
+        self._source = adaptable_tensors(given.frozen)
+        self._share = share
+
+    def settle(self, student: SegmentationModel) -> None:
+        merge_to_source(adaptable_tensors(student), self._source, keep=1.0 - self._share)

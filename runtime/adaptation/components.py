@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from runtime.adaptation.anchoring import MergeToSource, RestoreByChance
 from runtime.adaptation.composed import Composed, Rule, Term
 from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.methods import Entry
@@ -36,6 +37,16 @@ COMPONENTS: dict[str, Component] = {
         "masked frame to be told as the whole one (MIC, CVPR 2023)",
         1.0,
         term=lambda given, weight: MaskedConsistency(given.device, given.generator, weight=weight),
+    ),
+    "merge": Component(
+        "weights go this share of the way back to the source after every step (ROID, WACV 2024)",
+        0.01,
+        rule=lambda given, weight: MergeToSource(given, share=_share("merge", weight)),
+    ),
+    "restore": Component(
+        "each weight returns to the source with this chance after every step (CoTTA, CVPR 2022)",
+        0.01,
+        rule=lambda given, weight: RestoreByChance(given, probability=_share("restore", weight)),
     ),
 }
 
@@ -69,3 +80,10 @@ def _composed(
         terms={name: part.term(given, weight) for name, (part, weight) in chosen.items() if part.term is not None},
         rules={name: part.rule(given, weight) for name, (part, weight) in chosen.items() if part.rule is not None},
     )
+
+
+def _share(name: str, weight: float) -> float:
+    """The weight of a component that takes a share of the way; ConfigError above 1."""
+    if weight > 1.0:
+        raise ConfigError(f"--with {name}={weight:g}: expected a share, at most 1; try {COMPONENTS[name].weight:g}")
+    return weight

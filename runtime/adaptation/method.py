@@ -45,7 +45,8 @@ class Materials:
 
     `frozen` answers with the source weights, `teacher` with the averaged ones as they are at that moment; both are in
     eval mode, share their frozen tensors with the student and belong to the learner's thread. `replay` holds labelled
-    source samples: a source-free method leaves it alone.
+    source samples: a source-free method leaves them alone, but may be told what a checkpoint could carry, such as the
+    share of each class.
     """
 
     replay: ReplayBuffer

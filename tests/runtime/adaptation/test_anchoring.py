@@ -3,7 +3,11 @@
 import pytest
 import torch
 
+from models.trainable import adaptable_tensors
 from runtime.adaptation.anchoring import merge_to_source, stochastic_restore
+from runtime.adaptation.components import COMPONENTS
+from runtime.config import ConfigError
+from tests.runtime.adaptation.samples import make_student, materials
 
 
 def weights(value: float, num: int = 200_000) -> dict[str, torch.Tensor]:
@@ -58,3 +62,29 @@ def test_what_is_at_the_source_stays_there_exactly() -> None:
     merge_to_source(live, source, keep=0.99)
     stochastic_restore(live, source, probability=0.5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(live["a"], source["a"])
+
+
+@pytest.mark.parametrize(("name", "distance"), [("merge", 0.99), ("restore", None)])
+def test_joined_to_a_method_they_act_after_every_step(name: str, distance: float | None) -> None:
+    """Every weight being 1 beyond the source: merged it is 0.99 beyond, restored one in a hundred is not."""
+    student = make_student()
+    given = materials(student)
+    rule = COMPONENTS[name].rule
+    assert rule is not None
+    source, live = adaptable_tensors(given.frozen), adaptable_tensors(student)
+    with torch.no_grad():
+        for tensor in live.values():
+            tensor.add_(1.0)
+    rule(given, COMPONENTS[name].weight).settle(student)
+    moved = torch.cat([(live[key] - source[key]).flatten() for key in source])
+    if distance is not None:
+        assert torch.allclose(moved, torch.tensor(distance), atol=1e-5)
+    else:
+        assert float((moved == 0.0).float().mean()) == pytest.approx(0.01, abs=1e-3)
+
+
+def test_more_than_all_of_the_way_is_refused() -> None:
+    rule = COMPONENTS["merge"].rule
+    assert rule is not None
+    with pytest.raises(ConfigError, match="--with merge=2: expected a share"):
+        rule(materials(make_student()), 2.0)

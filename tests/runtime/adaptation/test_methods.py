@@ -1,12 +1,21 @@
 """The methods there are, by name, each building what the learner can use."""
 
+import math
+
 import pytest
 import torch
 
-from runtime.adaptation.method import Target
+from models.segformer import SegmentationModel
+from models.trainable import adaptable_tensors, replica, set_trainable
+from replay.buffer import ReplayBuffer
+from runtime.adaptation.learner import Learner
+from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.config import AdaptationConfig
-from tests.runtime.adaptation.samples import filled_replay, make_student, make_target, materials
+from runtime.optimizers import build_optimizer
+from runtime.state import flatten, unflatten
+from runtime.weights import VersionedWeights
+from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
 
 
 def test_the_names_are_these_and_the_default_is_one() -> None:
@@ -57,3 +66,40 @@ def test_a_target_carries_no_truth() -> None:
         "crop_share",
         "appearance_F",
     }
+
+
+def learner_of(name: str) -> tuple[Learner, torch.Generator, ReplayBuffer, SegmentationModel]:
+    """A learner of the method by its own recipe, its chance, its replay, and the model of its average."""
+    entry = METHODS[name]
+    assert entry.build is not None
+    student = make_student()
+    set_trainable(student, entry.recipe.trainable)
+    candidate = candidate_of(student, VersionedWeights(adaptable_tensors(student)), max_drift=math.inf)
+    chance, replay = torch.Generator().manual_seed(0), filled_replay()
+    given = Materials(replay, replica(student), candidate.model, torch.device("cpu"), chance)
+    learner = Learner(
+        student,
+        entry.build(given),
+        candidate,
+        optimizer=build_optimizer(entry.recipe, student, learning_rate=entry.recipe.learning_rate),
+        ema_decay=entry.recipe.ema_decay,
+        clock=lambda: 0.0,
+    )
+    return learner, chance, replay, candidate.model
+
+
+@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.build is not None])
+def test_learning_goes_on_from_its_state_bit_for_bit(name: str) -> None:
+    first, chance, replay, served = learner_of(name)
+    for _ in range(2):
+        assert first.learn(make_target())[0].outcome == "applied"
+    drawn, held, state = chance.get_state(), replay.state(), unflatten(*flatten(first.state()))
+    second, other_chance, other_replay, other_served = learner_of(name)
+    second.load_state(state)
+    other_chance.set_state(drawn)
+    other_replay.load_state(held)
+    for _ in range(2):
+        one, other = first.learn(make_target())[0], second.learn(make_target())[0]
+        assert (one.outcome, one.loss) == (other.outcome, other.loss) == ("applied", other.loss)
+    learnt, again = adaptable_tensors(served), adaptable_tensors(other_served)
+    assert all(torch.equal(tensor, again[key]) for key, tensor in learnt.items())
