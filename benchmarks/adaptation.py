@@ -24,7 +24,7 @@ from benchmarks.conditions import Percentiles, compute_device, describe, measure
 from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
-from models.adapters import AdapterConfig, attach_adapters
+from models.adapters import attach_adapters
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, replica, set_trainable
 from models.zoo import MODELS, build_model
@@ -34,6 +34,7 @@ from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
+from runtime.build import adapters_of
 from runtime.config import ModelConfig, parse_size
 from runtime.effort import FULL, LEVELS, Effort
 from runtime.guard import Guard
@@ -164,8 +165,7 @@ class Bench:
         torch.manual_seed(0)
         student = build_model(model, num_classes=NUM_CLASSES).to(device).eval()
         if "adapters" in trainable:
-            shape = ModelConfig()
-            attach_adapters(student, AdapterConfig(reduction=shape.adapter_reduction, scale=shape.adapter_scale))
+            attach_adapters(student, adapters_of(ModelConfig()))
         self.num_trainable = set_trainable(student, trainable).trainable
         self.outcomes: Counter[str] = Counter()
         lanes = open_lanes(device)

@@ -1,82 +1,82 @@
-"""Bottleneck adapters in the encoder: AdaptFormer, Chen et al. 2022, arXiv 2205.13535, section 3.2.
+"""Adapters: small trainable modules in a frozen encoder, of a kind and in the stages a configuration names.
 
-An adapter runs in parallel to a block's feed-forward network: x + mlp(norm2 x) + s up(relu(down(norm2 x))). Its
-up-projection starts at zero, so an adapted network equals the source network until it has learned. Which parameters
-learn is decided in `models.trainable`, not here.
+    attach_adapters(model, AdapterConfig("lora", stages=(3, 4)), generator=torch.Generator().manual_seed(0))
 
-    attach_adapters(model, AdapterConfig(stages=(3, 4)), generator=torch.Generator().manual_seed(0))
+Whatever the kind, outputs do not change until something is learnt. Every module of theirs is named `adapter`; which
+parameters learn is decided in `models.trainable`, not here.
 """
 
-# B batch, H height, W width, C channels, D channels of the bottleneck
-
-import math
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from models.linear import Linear, linear
+from models.adaptformer import attach_adaptformer
+from models.lora import attach_lora
 from models.mit import NUM_STAGES, Block, MixTransformer
 from models.segformer import SegmentationModel
+from models.ssf import attach_ssf
 
-MIN_WIDTH = 8
+MODULE_NAME = "adapter"
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterConfig:
-    """Stages (1 to 4) that get adapters, channels per bottleneck channel, and the scale s (0.1 in the paper)."""
+    """Kind (one of ADAPTERS), stages (1 to 4) that get adapters, and the scale s on what an adapter adds.
 
+    `reduction`: channels per channel of an AdaptFormer bottleneck. `rank`: of a LoRA update. The scale is 0.1 in
+    AdaptFormer's paper.
+    """
+
+    kind: str = "adaptformer"
     stages: tuple[int, ...] = (1, 2, 3, 4)
     reduction: int = 4
+    rank: int = 8
     scale: float = 0.1
 
     def __post_init__(self) -> None:
+        if self.kind not in ADAPTERS:
+            near = difflib.get_close_matches(self.kind, ADAPTERS, n=3, cutoff=0.4) or list(ADAPTERS)
+            raise ValueError(f"adapters.kind must be a known one, got {self.kind!r}; nearest: {', '.join(near)}")
         if not self.stages or not set(self.stages) <= set(range(1, NUM_STAGES + 1)):
             raise ValueError(f"adapters.stages must be some of 1, 2, 3, 4, got {self.stages}")
-        if self.reduction < 1:
-            raise ValueError(f"adapters.reduction must be at least 1, got {self.reduction}")
+        if self.reduction < 1 or self.rank < 1:
+            raise ValueError(f"adapters.reduction and rank must be at least 1, got {self.reduction} and {self.rank}")
         if not self.scale > 0.0:
             raise ValueError(f"adapters.scale must be positive, got {self.scale}")
 
 
-class Adapter(nn.Module):
-    """Down-projection, ReLU, up-projection (zero at first), times a constant."""
+Attach = Callable[[Block, AdapterConfig, torch.Generator | None], None]
 
-    def __init__(self, channels: int, *, width: int, scale: float, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.scale = scale
-        self.down = Linear(channels, width)
-        self.up = Linear(width, channels)
-        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5.0), generator=generator)
-        for zeroed in (self.down.bias, self.up.weight, self.up.bias):
-            nn.init.zeros_(zeroed)
-
-    def forward(self, x_BHWC: Tensor) -> Tensor:
-        h_BHWD = F.relu_(self.down(x_BHWC))
-        return linear(h_BHWD, self.up.weight * self.scale, self.up.bias * self.scale)
+ADAPTERS: dict[str, Attach] = {
+    "adaptformer": lambda block, config, generator: attach_adaptformer(
+        block, reduction=config.reduction, scale=config.scale, generator=generator
+    ),
+    "lora": lambda block, config, generator: attach_lora(
+        block, rank=config.rank, scale=config.scale, generator=generator
+    ),
+    "ssf": lambda block, config, _: attach_ssf(block, scale=config.scale),
+}
 
 
 def attach_adapters(
     model: SegmentationModel, config: AdapterConfig, *, generator: torch.Generator | None = None
 ) -> SegmentationModel:
-    """Give every block of the chosen stages an adapter, on the model's device. Outputs do not change.
+    """Give every block of the chosen stages adapters, on the model's device. Outputs do not change.
 
-    Down-projections draw from `generator` (a CPU generator; torch's global one if None). ValueError if some are there.
+    Random weights draw from `generator` (a CPU generator; torch's global one if None). ValueError if some are there.
     """
     if has_adapters(model):
         raise ValueError(f"{model.name} has adapters already; attach them once, to a freshly loaded model")
     for stage in sorted(set(config.stages)):
         for block in stage_blocks(model.encoder, stage):
-            channels = block.norm2.normalized_shape[0]
-            width = max(MIN_WIDTH, channels // config.reduction)
-            adapter = Adapter(channels, width=width, scale=config.scale, generator=generator)
-            block.adapter = adapter.to(block.norm2.weight.device).train(block.training)
+            ADAPTERS[config.kind](block, config, generator)
     return model
 
 
 def has_adapters(model: SegmentationModel) -> bool:
-    return any(isinstance(module, Adapter) for module in model.modules())
+    return any(name.endswith(f".{MODULE_NAME}") for name, _ in model.named_modules())
 
 
 def stage_blocks(encoder: MixTransformer, stage: int) -> list[Block]:

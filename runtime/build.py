@@ -6,6 +6,7 @@ The checkpoint loads first (it knows the size frames are brought to), then the s
 reported before anything slow or lasting happens.
 """
 
+import dataclasses
 import itertools
 import math
 import os
@@ -38,6 +39,7 @@ from runtime.config import (
     nearest,
     parse_components,
     parse_size,
+    parse_stages,
     parse_threads,
 )
 from runtime.events import Event, Fault
@@ -232,9 +234,23 @@ def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:
     """Attach adapters where the mode wants them and freeze the rest."""
     assert config.trainable is not None  # resolved
     if "adapters" in config.trainable:
-        adapters = AdapterConfig(reduction=config.adapter_reduction, scale=config.adapter_scale)
-        attach_adapters(model, adapters, generator=torch.Generator().manual_seed(ADAPTER_SEED))
+        attach_adapters(model, adapters_of(config), generator=torch.Generator().manual_seed(ADAPTER_SEED))
+    elif (config.adapter, config.adapter_stages) != (ModelConfig().adapter, ModelConfig().adapter_stages):
+        raise ConfigError(
+            f"--adapter {config.adapter} --adapter-stages {config.adapter_stages}: no adapters learn by "
+            f"--trainable {config.trainable}, the method's own or yours; add --trainable adapters+head"
+        )
     return set_trainable(model, config.trainable)
+
+
+def adapters_of(config: ModelConfig) -> AdapterConfig:
+    """What the options say of adapters, with the defaults of the kind."""
+    given = AdapterConfig(config.adapter, stages=parse_stages(config.adapter_stages), scale=config.adapter_scale)
+    return dataclasses.replace(
+        given,
+        reduction=config.adapter_reduction or given.reduction,
+        rank=config.adapter_rank or given.rank,
+    )
 
 
 def _warm_up(predictor: Predictor, size_HW: tuple[int, int]) -> None:

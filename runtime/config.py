@@ -14,6 +14,7 @@ from typing import Literal
 
 Trainable = Literal["adapters+head", "adapters", "head", "norm", "full"]
 Policy = Literal["guarded", "bare"]
+ADAPTERS = ("adaptformer", "lora", "ssf")  # those of models.adapters, which is not imported for the sake of --help
 
 
 class ConfigError(ValueError):
@@ -63,16 +64,32 @@ class ModelConfig:
     """Source checkpoint: a file, or the name of a shipped one; the model's shipped one by default."""
     trainable: Trainable | None = None
     """What may learn, the method's own choice by default; everything else stays bitwise unchanged."""
-    adapter_reduction: int = 4
-    """Channels of a stage per channel of its adapters' bottleneck."""
+    adapter: str = "adaptformer"
+    """Kind of adapters: adaptformer (bottlenecks), lora (low-rank updates) or ssf (a scale and a shift per channel);
+    the latter two are folded into the weights that serve and cost prediction nothing."""
+    adapter_stages: str = "1,2,3,4"
+    """Stages of the encoder that get adapters, with commas between; what comes before the first is never retrained."""
+    adapter_reduction: int | None = None
+    """Channels of a stage per channel of a bottleneck; for adaptformer, 4 by default."""
+    adapter_rank: int | None = None
+    """Rank of each update; for lora, 8 by default."""
     adapter_scale: float = 1.0
-    """Factor on the adapters' output; 0.1 in the paper, but online there are only tens of steps to learn in."""
+    """Factor on what adapters add; 0.1 in AdaptFormer's paper, but online there are only tens of steps to learn in."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
 
     def __post_init__(self) -> None:
         _require(0 < self.adapter_scale < math.inf, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")
-        _require(1 <= self.adapter_reduction <= 64, "--adapter-reduction", self.adapter_reduction, "1 to 64", "try 4")
+        if self.adapter not in ADAPTERS:
+            raise ConfigError(f"--adapter {self.adapter}: no such adapters; {nearest(self.adapter, list(ADAPTERS))}")
+        parse_stages(self.adapter_stages)
+        for value, option, kind in (
+            (self.adapter_reduction, "--adapter-reduction", "adaptformer"),
+            (self.adapter_rank, "--adapter-rank", "lora"),
+        ):
+            if value is not None:
+                _require(1 <= value <= 64, option, value, "1 to 64", "leave it out for the default")
+                _require(self.adapter == kind, option, value, f"--adapter {kind}", "leave one of the two out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +238,14 @@ def parse_threads(text: str) -> tuple[int, int]:
     if len(counts) != 2 or text.count("+") != 1 or not all(1 <= count <= 512 for count in counts):
         raise ConfigError(f"--threads {text}: expected N+M with 1 to 512 threads each; for example --threads 1+1")
     return counts[0], counts[1]
+
+
+def parse_stages(text: str) -> tuple[int, ...]:
+    """`3,4` to (3, 4): some of 1 to 4, each once."""
+    stages = tuple(int(word) for word in text.split(",") if word in ("1", "2", "3", "4"))
+    if len(stages) != text.count(",") + 1 or len(set(stages)) != len(stages):
+        raise ConfigError(f"--adapter-stages {text}: expected some of 1,2,3,4; for example --adapter-stages 3,4")
+    return stages
 
 
 def parse_components(text: str) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ only; what happens to a refused candidate is the learner's business. Whether an 
 question, see `runtime/trust.py`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -29,7 +30,8 @@ class Guard:
         if max_drift <= 0:
             raise ValueError(f"guard.max_drift must be above 0, got {max_drift}; {MAX_DRIFT} is the default")
         self._source = source
-        self._source_norm = _norm(list(source.values()))
+        num = sum(tensor.numel() for tensor in source.values())
+        self._unit = _norm(list(source.values())) or math.sqrt(num)  # adapters that are zero at first: root mean square
         self._probe = probe
         self._max_drift = max_drift
 
@@ -43,9 +45,9 @@ class Guard:
         return "" if self._probe is None else _fault(self._probe.read(model))
 
     def drift(self, candidate: Mapping[str, Tensor]) -> float:
-        """||w - w0|| / ||w0||; nan or inf when any weight is."""
+        """||w - w0|| / ||w0||, per root of their number where w0 is 0; nan or inf when any weight is."""
         offsets = [candidate[name] - tensor for name, tensor in self._source.items()]
-        return _norm(offsets) / max(self._source_norm, 1e-12)
+        return _norm(offsets) / self._unit
 
     def reset(self) -> None:
         """The next candidate starts from the source again."""

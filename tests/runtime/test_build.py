@@ -8,8 +8,8 @@ import torch
 
 from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors
-from runtime.build import build
-from runtime.config import ConfigError
+from runtime.build import adapters_of, build
+from runtime.config import ConfigError, ModelConfig
 from runtime.events import AdaptationStep, Event, Prediction, SnapshotTaken
 from runtime.live import Live
 from runtime.lockstep import Lockstep
@@ -46,6 +46,25 @@ def test_rounds_are_played_up_to_the_number_of_frames_asked_for(tiny_world, max_
 @pytest.mark.parametrize(("pace", "driver"), [("lockstep", Lockstep), ("max", Live), ("live", Live)])
 def test_the_pace_chooses_the_driver(tiny_world, pace, driver) -> None:
     assert isinstance(build(tiny_world.config(run={"pace": pace})).driver, driver)
+
+
+@pytest.mark.parametrize("kind", ["lora", "ssf"])
+def test_adapters_are_of_the_kind_and_in_the_stages_asked_for(tiny_world, kind) -> None:
+    model = build(tiny_world.config(model={"adapter": kind, "adapter_stages": "3,4"})).model
+    stages = {name.split(".")[2] for name in model.adaptable_names if name.startswith("encoder.")}
+    kinds = {type(module).__name__ for name, module in model.named_modules() if name.endswith(".adapter")}
+    assert stages == {"2", "3"} and kinds == {"lora": {"LowRank"}, "ssf": {"ScaleShift"}}[kind]
+
+
+def test_the_defaults_of_a_kind_are_those_of_its_paper_where_nothing_is_said() -> None:
+    assert (adapters_of(ModelConfig()).reduction, adapters_of(ModelConfig()).scale) == (4, 1.0)
+    lora = adapters_of(ModelConfig(adapter="lora", adapter_rank=2, adapter_stages="4"))
+    assert (lora.kind, lora.rank, lora.stages) == ("lora", 2, (4,))
+
+
+def test_adapters_that_could_not_learn_are_refused(tiny_world) -> None:
+    with pytest.raises(ConfigError, match="--adapter lora --adapter-stages 3,4: no adapters learn by --trainable head"):
+        build(tiny_world.config(model={"adapter": "lora", "adapter_stages": "3,4", "trainable": "head"}))
 
 
 @pytest.mark.parametrize("mode", ["adapters", "head", "norm", "full"])

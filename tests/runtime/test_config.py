@@ -18,6 +18,7 @@ from runtime.config import (
     option_of,
     parse_components,
     parse_size,
+    parse_stages,
     parse_threads,
 )
 
@@ -44,6 +45,9 @@ def test_defaults_are_the_documented_run() -> None:
         (StreamConfig, {"size": "31x64"}),
         (ModelConfig, {"adapter_reduction": 0}),
         (ModelConfig, {"adapter_reduction": 65}),
+        (ModelConfig, {"adapter_rank": 4}),
+        (ModelConfig, {"adapter_reduction": 4, "adapter": "lora"}),
+        (ModelConfig, {"adapter_rank": 65, "adapter": "lora"}),
         (ModelConfig, {"adapter_scale": 0.0}),
         (ModelConfig, {"adapter_scale": float("inf")}),
         (AdaptationConfig, {"learning_rate": 0.0}),
@@ -95,6 +99,22 @@ def test_other_thread_counts_are_refused(text) -> None:
 def test_nearest_falls_back_to_all_there_is() -> None:
     assert nearest("stiled", ["styled", "dacs"]) == "nearest: styled"
     assert nearest("zzz", ["b", "a"]) == "nearest: a, b"
+
+
+def test_stages_are_some_of_four() -> None:
+    assert parse_stages("3,4") == (3, 4)
+    assert parse_stages("1,2,3,4") == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("text", ["", ",", "0", "5", "3,", "3,3", "3-4", " 3", "3,\u0664", "34"])
+def test_other_stages_are_refused(text) -> None:
+    with pytest.raises(ConfigError, match="expected some of 1,2,3,4; for example --adapter-stages 3,4"):
+        ModelConfig(adapter_stages=text)
+
+
+def test_unknown_adapters_are_named_with_their_nearest() -> None:
+    with pytest.raises(ConfigError, match="--adapter lorra: no such adapters; nearest: lora"):
+        ModelConfig(adapter="lorra")
 
 
 def test_components_carry_their_own_weight_or_the_one_given() -> None:

@@ -21,6 +21,11 @@ def test_drift_is_relative_to_the_source_norm() -> None:
     assert Guard(SOURCE).drift(moved) == pytest.approx(6.0 / 180**0.5)
 
 
+def test_drift_from_zero_is_the_root_mean_square() -> None:
+    source = {"a": torch.zeros(4), "b": torch.zeros(12)}
+    assert Guard(source).drift({"a": torch.full((4,), 2.0), "b": torch.zeros(12)}) == pytest.approx(1.0)
+
+
 def test_far_weights_are_refused_with_the_figure() -> None:
     refusal = Guard(SOURCE, max_drift=0.5).refusal({name: 2 * tensor for name, tensor in SOURCE.items()}, MODEL)
     assert "1.00" in refusal and "0.5" in refusal

@@ -10,6 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.adapters import AdapterConfig, attach_adapters
+from models.trainable import adaptable_tensors, set_trainable
+from models.trainable import replica as replica_of
+from models.zoo import build_model
 from runtime.lanes import HOST
 from runtime.serving import CopiedReplica, SwappedReplica
 from runtime.weights import VersionedWeights
@@ -219,3 +223,45 @@ def test_a_trusted_graph_leaves_the_weights_as_they_were(image_HWC) -> None:
     replica.apply(version)
     replica.answer(image_HWC)
     assert torch.equal(model.bias, version.tensors["bias"]) and faults == []
+
+
+def learnt_adapters(kind):
+    """A SegFormer with adapters and three versions: the source, and two with other adapters."""
+    torch.manual_seed(0)
+    model = attach_adapters(build_model("segformer_b0", num_classes=NUM_CLASSES), AdapterConfig(kind, scale=1.0))
+    set_trainable(model.eval(), "adapters+head")
+    weights = VersionedWeights(adaptable_tensors(model))
+    versions = [weights.source]
+    for seed in (1, 2):
+        generator = torch.Generator().manual_seed(seed)
+        source = weights.source.tensors
+        moved = {name: t + 0.05 * torch.randn(t.shape, generator=generator) for name, t in source.items()}
+        versions.append(weights.publish(moved, frame_index=seed))
+    return replica_of(model), versions
+
+
+@pytest.mark.parametrize("kind", ["adaptformer", "lora", "ssf"])
+def test_a_folded_replica_answers_every_version_as_one_with_adapters_beside(kind) -> None:
+    model, versions = learnt_adapters(kind)
+    plain, folded = SwappedReplica(replica_of(model), CPU), SwappedReplica(model, CPU, is_folded=True)
+    image, seen = make_frame(3).image_HWC, []
+    for version in (*versions, versions[1], versions[0]):
+        plain.apply(version)
+        folded.apply(version)
+        expected, answer = plain.answer(image), folded.answer(image)
+        assert answer.confidence == pytest.approx(expected.confidence, abs=1e-5)
+        assert answer.entropy_nats == pytest.approx(expected.entropy_nats, abs=1e-4)
+        assert (answer.labels_HW == expected.labels_HW).mean() > 0.999
+        seen.append(answer.confidence)
+    assert len(set(seen[:3])) == 3 and seen[3:] == [seen[1], seen[0]]
+
+
+@pytest.mark.parametrize("kind", ["lora", "ssf"])
+def test_the_model_a_gpu_serves_is_folded_with_every_version(kind) -> None:
+    model, versions = learnt_adapters(kind)
+    plain, copied = SwappedReplica(replica_of(model), CPU), CopiedReplica(model, HOST, on_fault=lambda _: None)
+    image = make_frame(3).image_HWC
+    for version in (versions[1], versions[2], versions[0]):
+        plain.apply(version)
+        copied.apply(version)
+        assert copied.answer(image).confidence == pytest.approx(plain.answer(image).confidence, abs=1e-5)
