@@ -1,7 +1,8 @@
 """Checkpoints: a network's tensors with a manifest that says what they are, loaded strictly or refused in one line.
 
 The manifest lives in the safetensors metadata (which counts) and, for people, as NAME.json beside the file. A source
-checkpoint holds the plain network; adapters start at zero and are attached after loading.
+checkpoint holds the plain network, and a light decoder where one was trained (tensors named `light_decoder.`);
+adapters start at zero and are attached after loading.
 
     manifest = save_checkpoint(Path("mine.safetensors"), model.state_dict(), manifest, storage=torch.float16)
     model, manifest = load_model("mine.safetensors")              # or the name of a shipped checkpoint
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid, read_tensors, tensors_digest, write_atomically, write_tensors
 from models.zoo import MODELS, build_model
@@ -24,6 +26,7 @@ from models.zoo import MODELS, build_model
 SCHEMA = 1
 MANIFEST_KEY = "manifest"
 SUFFIX = ".safetensors"
+LIGHT = "light_decoder."
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
@@ -93,6 +96,14 @@ def load_checkpoint(path_or_name: str | Path) -> tuple[dict[str, Tensor], Manife
 
 def load_model(path_or_name: str | Path, *, model: str | None = None) -> tuple[SegmentationModel, Manifest]:
     """The network of a checkpoint, in eval mode on the CPU. CheckpointInvalid if it is not the `model` asked for."""
+    network, _, manifest = load_source(path_or_name, model=model)
+    return network, manifest
+
+
+def load_source(
+    path_or_name: str | Path, *, model: str | None = None
+) -> tuple[SegmentationModel, LightDecoder | None, Manifest]:
+    """The same with the light decoder, where the checkpoint has one."""
     state, manifest = load_checkpoint(path_or_name)
     if manifest.model not in MODELS:
         raise CheckpointInvalid(
@@ -103,11 +114,21 @@ def load_model(path_or_name: str | Path, *, model: str | None = None) -> tuple[S
             f"{path_or_name}: holds {manifest.model}, not {model}; drop --model or choose a checkpoint of {model}"
         )
     network = build_model(manifest.model, num_classes=manifest.num_classes)
+    light = {name.removeprefix(LIGHT): tensor for name, tensor in state.items() if name.startswith(LIGHT)}
+    decoder = None
     try:
-        load_into(network, state)
+        load_into(network, {name: tensor for name, tensor in state.items() if not name.startswith(LIGHT)})
+        if light:
+            decoder = LightDecoder.of(network).requires_grad_(False)
+            load_into(decoder, light)
     except CheckpointInvalid as error:
         raise CheckpointInvalid(f"{path_or_name}: {error}") from error
-    return network.eval(), manifest
+    return network.eval(), decoder, manifest
+
+
+def state_with(model: SegmentationModel, decoder: LightDecoder) -> dict[str, Tensor]:
+    """The tensors of a network and its light decoder, to be saved as one checkpoint."""
+    return {**model.state_dict(), **{LIGHT + name: tensor for name, tensor in decoder.state_dict().items()}}
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor]) -> None:

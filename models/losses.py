@@ -9,6 +9,8 @@ cheaper to bring the labels there (`shrink_labels`, nearest) than the logits to 
 
 # B batch, K classes, H height, W width, N pixels (B * H * W)
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,6 +68,26 @@ def soft_likelihood_ratios(logits_BKHW: Tensor, *, clip: float = 0.99, eps: floa
     """
     p_BKHW = F.softmax(logits_BKHW, dim=1).clamp(max=clip)
     return -(p_BKHW * (p_BKHW / (1.0 - p_BKHW) + eps).log()).sum(dim=1)
+
+
+def reverse_cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, *, floor: float = 1e-4) -> Tensor:
+    """Mean of -sum_k p_k log q_k over the pixels whose label is not 255, q one-hot with `floor` for 0; 0 without any.
+
+    What is wrong costs -log(floor) times its probability, however sure: labels may be noisy (Wang et al. 2019,
+    "Symmetric cross entropy", arXiv 1908.06112, eq. 6; the floor is ProDA's and OnDA's).
+    """
+    labels_N = _flat_labels(labels_BHW)
+    is_valid_N = labels_N != IGNORE_LABEL
+    p_NK = F.softmax(_flat_logits(logits_BKHW), dim=1)
+    p_N = p_NK.gather(1, torch.where(is_valid_N, labels_N, 0)[:, None])[:, 0]
+    return -math.log(floor) * ((1.0 - p_N) * is_valid_N).sum() / is_valid_N.sum().clamp(min=1)
+
+
+def mean_negative_log_probability(logits_BKHW: Tensor) -> Tensor:
+    """Mean over pixels and classes of -log p_k, which keeps answers from becoming too sure: but for a constant the
+    divergence from a guess (MRKLD, Zou et al. 2019, arXiv 1908.09822, table 1).
+    """
+    return -F.log_softmax(logits_BKHW, dim=1).mean()
 
 
 def soft_entropy(logits_BKHW: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from models.adapters import AdapterConfig, attach_adapters
-from models.checkpoint import Manifest, load_model
+from models.checkpoint import Manifest, load_source
+from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable
@@ -124,7 +125,7 @@ def build(
     config = resolved(config, entry.recipe)
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
-    model, manifest = _source_model(config.model)
+    model, light_decoder, manifest = _source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
     report = _adapt(model.to(device), config.model)
@@ -141,9 +142,8 @@ def build(
     router = Router(source) if config.adaptation.policy == "guarded" else None
     predictor = Predictor(served, weights, clock=clock, router=router)
     _warm_up(predictor, size_HW)
-    adaptation = build_adaptation(
-        config, SourceParts(model, weights, replay, source), entry, fps=stream.fps, clock=clock
-    )
+    given = SourceParts(model, weights, replay, source, light_decoder)
+    adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=clock)
     for note in adaptation.notes:
         faults.put(Fault(component="learner", detail=note, at_s=clock()))
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
@@ -203,12 +203,12 @@ def _open(
     return Paced(stream, pace=config.run.pace, clock=clock), round_length
 
 
-def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
+def _source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder | None, Manifest]:
     """The checkpoint the user named, else the one shipped for the model."""
     if config.model not in MODELS:
         raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
     checkpoint = config.checkpoint or f"{config.model}_synthetic"
-    model, manifest = load_model(checkpoint, model=config.model)
+    model, light_decoder, manifest = load_source(checkpoint, model=config.model)
     if manifest.classes != CITYSCAPES.names:
         pairs = itertools.zip_longest(manifest.classes, CITYSCAPES.names)
         number, (held, expected) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
@@ -216,7 +216,7 @@ def _source_model(config: ModelConfig) -> tuple[SegmentationModel, Manifest]:
             f"{checkpoint}: manifest.classes[{number}] is {held}, expected {expected}: streams are labelled in the "
             f"{len(CITYSCAPES.names)} Cityscapes train ids; train with udaseg-runtime pretrain"
         )
-    return model, manifest
+    return model, light_decoder, manifest
 
 
 def _filled(config: RuntimeConfig, manifest: Manifest, size_HW: tuple[int, int]) -> ReplayBuffer:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.trainable import frozen_digest, replica
 from replay.buffer import ReplayBuffer
@@ -57,12 +58,15 @@ class Adaptation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceParts:
-    """What the learner begins from: the model, its versions, labelled samples, and what the source looks like."""
+    """What the learner begins from: the model, its versions, labelled samples, what the source looks like, and the
+    light decoder that came with the checkpoint, if one did.
+    """
 
     model: SegmentationModel
     weights: VersionedWeights
     replay: ReplayBuffer
     appearance: SourceAppearance
+    light_decoder: LightDecoder | None = None
 
 
 def build_adaptation(
@@ -132,6 +136,7 @@ def _learner(
         device,
         generator,
         clock=None if config.run.pace == "lockstep" else clock,
+        light_decoder=given.light_decoder and given.light_decoder.to(device),
     )
     return Learner(
         given.model,

@@ -28,16 +28,25 @@ DECAY = 0.999  # DAFormer, HRDA, MIC and HAMLET; 0.99 in the original DACS
 class MeanTeacher:
     """Owned by its method; shares the frozen tensors with `model`, which it is a replica of.
 
-    Batch norms answer with their averaged running statistics. HAMLET's and OnDA's code leave a teacher's batch norms in
-    training mode: `uses_batch_statistics` does so too, by the statistics of what is asked alone.
+    Without `is_ramped` it begins as `model` and its share of every step is `decay`, as in OnDA. Batch norms answer with
+    their averaged running statistics. HAMLET's and OnDA's code leave a teacher's batch norms in training mode:
+    `uses_batch_statistics` does so too, by the statistics of what is asked alone.
     """
 
-    def __init__(self, model: SegmentationModel, *, decay: float = DECAY, uses_batch_statistics: bool = False) -> None:
+    def __init__(
+        self,
+        model: SegmentationModel,
+        *,
+        decay: float = DECAY,
+        is_ramped: bool = True,
+        uses_batch_statistics: bool = False,
+    ) -> None:
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"teacher.decay must be in [0, 1), got {decay}; 0 is the student itself")
         self._model = replica(model).eval().requires_grad_(False)
         self._average = adaptable_tensors(self._model)
         self._decay = decay
+        self._is_ramped = is_ramped
         self._num_steps = 0
         if uses_batch_statistics:
             for module in self._model.modules():
@@ -51,8 +60,9 @@ class MeanTeacher:
         return self._model
 
     def follow(self, student: SegmentationModel) -> None:
-        """Move the average towards the student's weights; onto them the first time."""
-        share = 1.0 - min(1.0 - 1.0 / (self._num_steps + 1), self._decay)
+        """Move the average towards the student's weights; where it is ramped, onto them the first time."""
+        ramp = 1.0 - 1.0 / (self._num_steps + 1) if self._is_ramped else 1.0
+        share = 1.0 - min(ramp, self._decay)
         self._num_steps += 1
         trained = adaptable_tensors(student)
         with torch.no_grad():

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from replay.buffer import ReplayBuffer
 
@@ -46,7 +47,8 @@ class Materials:
     `frozen` answers with the source weights, `teacher` with the averaged ones as they are at that moment; both are in
     eval mode, share their frozen tensors with the student and belong to the learner's thread. `replay` holds labelled
     source samples: a source-free method leaves them alone, but may be told what a checkpoint could carry, such as the
-    share of each class.
+    share of each class. `clock` (seconds) is for methods that weigh what their steps cost; None in lockstep, where no
+    time may enter a decision. `light_decoder` came with the source checkpoint, if one did.
     """
 
     replay: ReplayBuffer
@@ -55,6 +57,7 @@ class Materials:
     device: torch.device
     generator: torch.Generator
     clock: Callable[[], float] | None = None
+    light_decoder: LightDecoder | None = None
 
 
 class Method:

@@ -5,15 +5,18 @@ Add your own by writing a class with `loss(student, target)` (see `method.py`) a
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import torch
 
 from runtime.adaptation.cotta import CottaSelfTraining
 from runtime.adaptation.dacs import DacsSelfTraining
+from runtime.adaptation.hamlet import Hamlet
 from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.multi_view import PUBLISHED_SCALES
+from runtime.adaptation.onda import Onda
 from runtime.adaptation.roid import RoidSelfTraining
 from runtime.adaptation.rotta import RottaSelfTraining
 from runtime.adaptation.styled import StyledReplay
@@ -45,6 +48,18 @@ DACS_RECIPE = Recipe(
     policy="bare",
 )
 COTTA_RECIPE = Recipe("full", "adam", 7.5e-6, max_gradient_norm=math.inf, ema_decay=0.999, policy="bare")
+
+HAMLET_RECIPE = replace(DACS_RECIPE, learning_rate=1.5e-5)
+ONDA_RECIPE = Recipe(
+    trainable="full",
+    optimizer="sgd",
+    learning_rate=8e-4,
+    head_rate=1 / 8,
+    weight_decay=1e-4,
+    max_gradient_norm=math.inf,
+    ema_decay=0.0,
+    policy="bare",
+)
 
 METHODS: dict[str, Entry] = {
     "styled": Entry(
@@ -79,6 +94,21 @@ METHODS: dict[str, Entry] = {
         lambda given: CottaSelfTraining(given, scales=PUBLISHED_SCALES),
         track="source-free",
         recipe=COTTA_RECIPE,
+    ),
+    "hamlet": Entry(
+        "learns where a light decoder sees the domain change, as long and as deep as pays (HAMLET, ICCV 2023)",
+        Hamlet,
+        recipe=HAMLET_RECIPE,
+    ),
+    "hamlet_released": Entry(
+        "hamlet with the arithmetic of its authors' code, defects included",
+        partial(Hamlet, is_released=True),
+        recipe=replace(HAMLET_RECIPE, head_rate=1.0),
+    ),
+    "onda": Entry(
+        "pseudo-labels from class prototypes, prior from the source or a later network (OnDA, ECCV 2022)",
+        Onda,
+        recipe=ONDA_RECIPE,
     ),
     "frozen": Entry("never learns: the source model as it is", None, track="none"),
 }

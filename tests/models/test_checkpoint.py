@@ -20,9 +20,12 @@ from models.checkpoint import (
     load_checkpoint,
     load_into,
     load_model,
+    load_source,
     save_checkpoint,
     shipped_checkpoints,
+    state_with,
 )
+from models.light_decoder import LightDecoder
 from models.zoo import build_model
 
 NAMES = tuple(f"class_{k}" for k in range(3))
@@ -199,3 +202,31 @@ def test_incomplete_state_is_refused_and_nothing_is_copied(fault: str, message: 
     with pytest.raises(CheckpointInvalid, match=message):
         load_into(model, state)
     assert model.encoder.stages[0].patch_embed.proj.weight.abs().sum() > 0
+
+
+def test_a_light_decoder_comes_and_goes_with_its_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_model("segformer_b0", num_classes=3).eval()
+    decoder = LightDecoder.of(network)
+    with torch.no_grad():
+        decoder.fuse.weight.normal_()
+    path, plain = tmp_path / "both.safetensors", tmp_path / "plain.safetensors"
+    save_checkpoint(path, state_with(network, decoder), MANIFEST)
+    save_checkpoint(plain, network.state_dict(), MANIFEST)
+    loaded, light, _ = load_source(path)
+    assert light is not None and not light.training
+    features = torch.randn(1, 32, 4, 4)
+    with torch.no_grad():
+        assert torch.equal(light(features), decoder(features))
+    assert loaded.state_dict().keys() == load_model(path)[0].state_dict().keys() == network.state_dict().keys()
+    assert load_source(plain)[1] is None
+
+
+def test_half_a_light_decoder_is_refused(tmp_path: Path) -> None:
+    network = build_model("segformer_b0", num_classes=3)
+    state = state_with(network, LightDecoder.of(network))
+    del state["light_decoder.classifier.bias"]
+    path = tmp_path / "half.safetensors"
+    save_checkpoint(path, state, MANIFEST)
+    with pytest.raises(CheckpointInvalid, match=r"key classifier\.bias is missing"):
+        load_source(path)

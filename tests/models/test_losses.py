@@ -7,6 +7,8 @@ import torch
 
 from models.losses import (
     cross_entropy,
+    mean_negative_log_probability,
+    reverse_cross_entropy,
     shrink_labels,
     soft_cross_entropies,
     soft_cross_entropy,
@@ -117,3 +119,18 @@ def test_soft_cross_entropies_are_by_pixel() -> None:
     losses = soft_cross_entropies(logits, targets)
     assert losses.shape == (2, 4, 5)
     assert float(losses.mean()) == pytest.approx(float(soft_cross_entropy(logits, targets)))
+
+
+def test_reverse_cross_entropy_is_the_price_of_all_that_is_not_the_label() -> None:
+    """-sum_k p_k log q_k with q one-hot and 1e-4 for 0: -log 1e-4 times 1 - p_y, over labelled pixels."""
+    logits = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5], [0.1, 0.1, 0.8]])).T[None, :, None]
+    labels = torch.tensor([[[0, 2, 255]]], dtype=torch.uint8)
+    assert float(reverse_cross_entropy(logits, labels)) == pytest.approx(-math.log(1e-4) * (0.3 + 0.5) / 2, rel=1e-5)
+    assert float(reverse_cross_entropy(logits, torch.full_like(labels, 255))) == 0.0
+
+
+def test_mean_negative_log_probability_is_least_for_a_guess() -> None:
+    logits = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]])).T[None, :, None]
+    expected = -sum(math.log(p) for p in (0.7, 0.2, 0.1, 0.5, 0.25, 0.25)) / 6
+    assert float(mean_negative_log_probability(logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(mean_negative_log_probability(torch.zeros(1, 3, 1, 2))) == pytest.approx(math.log(3))

@@ -106,3 +106,15 @@ def test_states_and_decays_are_checked() -> None:
         MeanTeacher(make_student()).load_state({"num_steps": 1, "average": {}})
     with pytest.raises(ValueError, match="decay must be in"):
         MeanTeacher(make_student(), decay=1.0)
+
+
+def test_without_a_ramp_it_begins_as_the_model_it_was_made_of() -> None:
+    student = make_student()
+    set_to(student, 2.0)
+    teacher = MeanTeacher(student, decay=0.75, is_ramped=False)
+    set_to(student, 0.0)
+    means = []
+    for _ in range(2):
+        teacher.follow(student)
+        means.append(mean_of(teacher))
+    assert means == pytest.approx([1.5, 1.125])

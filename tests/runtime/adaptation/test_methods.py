@@ -19,12 +19,17 @@ from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_s
 
 
 def test_the_names_are_these_and_the_default_is_one() -> None:
-    assert list(METHODS) == ["styled", "dacs", "rotta", "roid", "cotta", "cotta14", "frozen"]
+    names = ["styled", "dacs", "rotta", "roid", "cotta", "cotta14", "hamlet", "hamlet_released", "onda", "frozen"]
+    assert list(METHODS) == names
     assert AdaptationConfig().method in METHODS and METHODS["frozen"].build is None
     assert all(entry.summary and "\n" not in entry.summary for entry in METHODS.values())
 
 
-@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.build is not None])
+LEARNING = [name for name, entry in METHODS.items() if entry.build is not None]
+PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change: they have tests of their own
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNING if name not in PACED])
 def test_every_method_gives_a_loss_that_trains_and_repeats(name) -> None:
     def one_loss() -> tuple[float, list[torch.Tensor]]:
         student = make_student()
@@ -45,7 +50,7 @@ def test_every_method_gives_a_loss_that_trains_and_repeats(name) -> None:
     assert any(float(gradient.abs().max()) > 0 for gradient in first_grads)
 
 
-@pytest.mark.parametrize("name", ["styled", "dacs"])
+@pytest.mark.parametrize("name", LEARNING)
 def test_losses_write_into_nothing_they_are_given(name) -> None:
     target = make_target()
     image, labels = target.image_HWC.copy(), target.labels_HW.copy()
