@@ -93,7 +93,7 @@ def learner_of(name: str) -> tuple[Learner, torch.Generator, ReplayBuffer, Segme
     return learner, chance, replay, candidate.model
 
 
-@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.build is not None])
+@pytest.mark.parametrize("name", [name for name in LEARNING if name not in PACED])
 def test_learning_goes_on_from_its_state_bit_for_bit(name: str) -> None:
     first, chance, replay, served = learner_of(name)
     for _ in range(2):
