@@ -9,7 +9,7 @@ Batch norm uses its running statistics whenever it is in eval mode, which is how
 statistics estimate nothing. Only supervised pretraining (training mode, everything trainable) moves them.
 """
 
-# B batch, C channels of a stage, E embedding channels, F = 4 E, K classes, H height, W width
+# B batch, C channels of a stage, E embedding channels, F = 4 E, K classes, H height, W width, N points
 
 from collections.abc import Sequence
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.linear import Linear, linear
 from models.mit import NUM_STAGES, MixTransformer
+from models.points import interpolated_at
 
 
 class SegFormerHead(nn.Module):
@@ -56,6 +57,30 @@ class SegFormerHead(nn.Module):
         fuse_EF = self.linear_fuse.weight.flatten(1)
         var_E, mean_E = torch.var_mean(self._sum(features, fuse_EF, fuse_EF @ self._biases()), dim=(0, 1, 2))
         return mean_E, var_E
+
+    def forward_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
+        """Logits (B, K, N, 1) at points of the first map: `forward`'s own there, and its gradients, at N pixels' cost.
+
+        Points are pixel numbers (`models.points`). ValueError while batch norm takes its statistics from the picture.
+        """
+        if self.bn.training:
+            raise ValueError("sampled pixels have not the statistics of the picture; put the batch norm in eval mode")
+        return self.classify(self.embed_at(features, points_BN))
+
+    def embed_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
+        """The embedding (B, E, N, 1) at points. Maps of more pixels than points are read first and projected there."""
+        size_HW = features[0].shape[-2:]
+        fuse_EF, shift_E = self._fuse_and_shift()
+        sum_BNE = shift_E
+        for index, feature_BChw in enumerate(features):
+            if feature_BChw.shape[-2] * feature_BChw.shape[-1] > points_BN.shape[1]:
+                read_BNC = interpolated_at(feature_BChw, points_BN, size_HW)
+                term_BNE = self._project(index, read_BNC[:, :, None].permute(0, 3, 1, 2), fuse_EF, None)[:, :, 0]
+            else:
+                term_BhwE = self._project(index, feature_BChw, fuse_EF, None)
+                term_BNE = interpolated_at(term_BhwE.permute(0, 3, 1, 2), points_BN, size_HW)
+            sum_BNE = sum_BNE + term_BNE
+        return F.relu(sum_BNE).permute(0, 2, 1)[..., None]
 
     def embed_plainly(self, features: Sequence[Tensor]) -> Tensor:
         """The same embedding in the published order: project, upsample, concatenate, fuse. Reference for `embed`."""

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from benchmarks.peers import RENAMES
+from models.losses import cross_entropy
 from models.mit import MIT_CONFIGS
+from models.points import at_points, random_points
 from models.segformer import SegmentationModel
 from models.zoo import build_model
 
@@ -112,3 +114,26 @@ def test_bfloat16_autocast_stays_close(model: SegmentationModel) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             rough = model(x).float()
     assert (rough - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
+@pytest.mark.parametrize("num_points", [1, 20, 100, 5000])
+def test_the_head_at_points_has_the_loss_and_gradients_of_the_whole_picture_there(model, num_points) -> None:
+    """Maps have 16x24, 8x12, 4x6 and 2x3 pixels: points are fewer than most of them, some, one, and none."""
+    torch.manual_seed(2)
+    features = [feature.detach().requires_grad_() for feature in model.encoder(torch.randn(2, 3, 64, 96))]
+    points = random_points(2, (16, 24), num_points, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, 19, (2, 16, 24))
+    labels[:, :, :4] = 255
+    picked = at_points(labels[:, None], points)[:, 0]
+    sampled = cross_entropy(model.head.forward_at(features, points), picked)
+    dense = cross_entropy(at_points(model.head(features), points), picked)
+    learning = [*features, *model.head.parameters()]
+    torch.testing.assert_close(sampled, dense, rtol=1e-5, atol=1e-5)
+    for one, other in zip(*(torch.autograd.grad(loss, learning) for loss in (sampled, dense)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_the_head_at_points_refuses_statistics_of_a_sample(model) -> None:
+    features = model.encoder(torch.randn(1, 3, 32, 32))
+    with pytest.raises(ValueError, match="put the batch norm in eval mode"):
+        model.head.train().forward_at(features, torch.zeros(1, 4, dtype=torch.int64))
