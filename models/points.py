@@ -44,7 +44,7 @@ def interpolated_at(map_BChw: Tensor, points_BN: Tensor, size_HW: tuple[int, int
     )
     weights_4BN = torch.stack([weight_BN for _, _, weight_BN in corners])
     pixels_B4N = torch.stack([row_BN * w + column_BN for row_BN, column_BN, _ in corners], dim=1)
-    rows_B4NC = _gathered(map_BChw, pixels_B4N.flatten(1)).unflatten(1, (4, -1))
+    rows_B4NC = _gathered(map_BChw, pixels_B4N.flatten(1)).view(*pixels_B4N.shape, -1)
     return torch.einsum("abn,banc->bnc", weights_4BN.to(map_BChw.dtype), rows_B4NC)
 
 

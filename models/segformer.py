@@ -69,7 +69,7 @@ class SegFormerHead(nn.Module):
 
     def embed_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
         """The embedding (B, E, N, 1) at points. Maps of more pixels than points are read first and projected there."""
-        size_HW = features[0].shape[-2:]
+        size_HW = (features[0].shape[2], features[0].shape[3])
         fuse_EF, shift_E = self._fuse_and_shift()
         sum_BNE = shift_E
         for index, feature_BChw in enumerate(features):

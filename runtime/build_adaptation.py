@@ -137,6 +137,7 @@ def _learner(
         generator,
         clock=None if config.run.pace == "lockstep" else clock,
         light_decoder=given.light_decoder and given.light_decoder.to(device),
+        is_averaged=config.adaptation.ema_decay > 0,
     )
     return Learner(
         given.model,

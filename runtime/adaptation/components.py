@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from runtime.adaptation.anchoring import MergeToSource, RestoreByChance
+from runtime.adaptation.class_percentile import ClassPercentile
 from runtime.adaptation.composed import Composed, Rule, Term
+from runtime.adaptation.core_boundary import CoreBoundary
 from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.methods import Entry
 from runtime.adaptation.mic import MaskedConsistency
+from runtime.adaptation.thing_distance import ThingDistance
+from runtime.adaptation.tie import OutputTie
 from runtime.config import ConfigError, nearest
 
 
@@ -36,7 +40,28 @@ COMPONENTS: dict[str, Component] = {
     "mic": Component(
         "masked frame to be told as the whole one (MIC, CVPR 2023)",
         1.0,
-        term=lambda given, weight: MaskedConsistency(given.device, given.generator, weight=weight),
+        term=lambda given, weight: MaskedConsistency(given, weight=weight),
+    ),
+    "tie": Component(
+        "adapted outputs of stages stay near the frozen stages' own (EcoTTA, CVPR 2023)",
+        0.5,
+        term=lambda given, weight: OutputTie(given, weight=weight),
+    ),
+    "things": Component(
+        "features of things in source samples stay near a fixed encoder's (DAFormer, CVPR 2022)",
+        0.005,
+        term=lambda given, weight: ThingDistance(given, weight=weight),
+        needs_source=True,
+    ),
+    "percentile": Component(
+        "self-training on the surest half of every class, hard classes weighing more (after CoTICA, 2025)",
+        1.0,
+        term=lambda given, weight: ClassPercentile(given, weight=weight),
+    ),
+    "core": Component(
+        "sure pixels onto their class's prototype, doubtful ones turned towards it (after HBCA, CVPR 2026)",
+        0.1,
+        term=lambda given, weight: CoreBoundary(given, weight=weight),
     ),
     "merge": Component(
         "weights go this share of the way back to the source after every step (ROID, WACV 2024)",

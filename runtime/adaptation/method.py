@@ -48,7 +48,8 @@ class Materials:
     eval mode, share their frozen tensors with the student and belong to the learner's thread. `replay` holds labelled
     source samples: a source-free method leaves them alone, but may be told what a checkpoint could carry, such as the
     share of each class. `clock` (seconds) is for methods that weigh what their steps cost; None in lockstep, where no
-    time may enter a decision. `light_decoder` came with the source checkpoint, if one did.
+    time may enter a decision. `light_decoder` came with the source checkpoint, if one did. `is_averaged` is False where
+    the recipe serves the student itself and `teacher` is its equal.
     """
 
     replay: ReplayBuffer
@@ -58,6 +59,7 @@ class Materials:
     generator: torch.Generator
     clock: Callable[[], float] | None = None
     light_decoder: LightDecoder | None = None
+    is_averaged: bool = True
 
 
 class Method:

@@ -4,14 +4,13 @@ import math
 from dataclasses import replace
 
 import pytest
-import torch
 
 from runtime.adaptation.mic import MaskedConsistency
-from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, make_student, make_target
+from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, make_student, make_target, materials
 
 
 def make_term(seed=0, **options):
-    return MaskedConsistency(torch.device("cpu"), torch.Generator().manual_seed(seed), **options)
+    return MaskedConsistency(materials(make_student(), seed=seed), **options)
 
 
 @pytest.mark.parametrize(("share", "weight"), [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (0.5, 3.0)])
