@@ -4,18 +4,20 @@ from benchmarks.adaptation import LEARNING, LEARNING_LEVELS, AdaptationBenchConf
 from benchmarks.conditions import compute_device
 from runtime.config import ConfigError
 
+PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change, and the table says so
+
 
 @pytest.mark.parametrize("method", LEARNING)
 def test_a_step_of_every_method_is_measured_in_forwards(method):
     config = AdaptationBenchConfig(rounds=2, warmup=0)
     cost = step_cost(config, "segformer_b0", "64x64", method, device=compute_device("cpu"))
-    assert cost.outcomes == {"applied": 2 * len(LEARNING_LEVELS)}
+    assert cost.outcomes == {"skipped" if method in PACED else "applied": 2 * len(LEARNING_LEVELS)}
     assert cost.in_forwards.num == 2
     assert cost.step_ms.p50 > 0
     assert cost.trainable > 0
     (row,) = cost_table([cost]).rows
     assert row[0] == f"segformer_b0 64x64 {method}"
-    assert row[-1] == "8 of 8"
+    assert row[-1] == ("0 of 8" if method in PACED else "8 of 8")
     levels = level_table([cost]).rows
     assert [row[1] for row in levels] == ["full", "rate", "crop", "depth"]
     assert levels[0][2:] == ("1.00", "1.00", "1.00")

@@ -33,7 +33,12 @@ def make_learner(method: str = "styled") -> tuple[Learner, VersionedWeights]:
     return learner, weights
 
 
-@pytest.mark.parametrize("method", [name for name, entry in METHODS.items() if entry.build is not None])
+PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change
+
+
+@pytest.mark.parametrize(
+    "method", [name for name, entry in METHODS.items() if entry.build is not None and name not in PACED]
+)
 def test_learning_in_segments_gives_the_same_bits(method) -> None:
     (whole, whole_weights), (cut, cut_weights) = make_learner(method), make_learner(method)
     num_boundaries = []
