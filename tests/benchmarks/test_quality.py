@@ -31,7 +31,7 @@ def test_options_win_over_the_settings_file(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"methods": "styled,dax"}, "'dax' is not known; nearest: dacs"),
+        ({"methods": "styled,dax"}, "'dax' is not known; nearest: onda, dacs"),
         ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
         ({"jobs": 0}, "--jobs 0"),
         ({"save": "../x"}, "--save ../x"),
