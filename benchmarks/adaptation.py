@@ -4,8 +4,9 @@
 
 F is the time of one served prediction of the same model at the same size. A round is one prediction and one step, in
 turn; the ratio is taken within a round. The step is the learner's own: loss, gradient, optimiser, average, guard and
-publication. Weights are random, which changes what is learnt and not how long it takes. The same rounds take a step at
-every level of effort the governor has, held against the full one.
+publication. Weights are random, with answers made sure lest a method find no pixel to learn from; that changes what is
+learnt and not how long it takes. The same rounds take a step at every level of effort the governor has, held against
+the full one.
 """
 
 import time
@@ -35,7 +36,7 @@ from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.build import adapters_of
-from runtime.config import ModelConfig, parse_size
+from runtime.config import ModelConfig, Trainable, parse_size
 from runtime.effort import FULL, LEVELS, Effort
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
@@ -50,6 +51,7 @@ from streams.synthetic.stream import clear_samples
 NUM_CLASSES = 19
 NUM_SAMPLES = 12  # source samples to replay: two streets
 RAINY_FRAME = 300  # of rain_sequence: 100 mm/h
+SURENESS = 100.0  # factor on the random classifier: mean entropy falls from ln K to some tenths of it
 LEARNING_LEVELS = tuple(effort for effort in LEVELS if effort.frames_per_step)
 LEARNING = tuple(name for name, entry in METHODS.items() if entry.build is not None)
 
@@ -64,8 +66,8 @@ class AdaptationBenchConfig:
     """Sizes HxW of frames and source samples, separated by commas."""
     methods: str = ",".join(LEARNING)
     """Methods that learn, separated by commas."""
-    trainable: Literal["adapters+head", "adapters", "head", "norm", "full"] = "adapters+head"
-    """What learns."""
+    trainable: Trainable | None = None
+    """What learns; the method's own choice by default."""
     rounds: int = 20
     """Rounds that count, each one prediction and one step."""
     warmup: int = 3
@@ -160,10 +162,16 @@ class Bench:
     """A predictor and a learner as a run has them, on one frame; `outcomes` counts what became of the steps."""
 
     def __init__(
-        self, model: str, size_HW: tuple[int, int], *, method: str, trainable: str, device: torch.device
+        self, model: str, size_HW: tuple[int, int], *, method: str, trainable: Trainable | None, device: torch.device
     ) -> None:
         torch.manual_seed(0)
+        entry = METHODS[method]
+        if entry.build is None:
+            raise ValueError(f"method must be one that learns, got {method!r}")
+        trainable = trainable or entry.recipe.trainable
         student = build_model(model, num_classes=NUM_CLASSES).to(device).eval()
+        with torch.no_grad():
+            student.head.classifier.weight.mul_(SURENESS)
         if "adapters" in trainable:
             attach_adapters(student, adapters_of(ModelConfig()))
         self.num_trainable = set_trainable(student, trainable).trainable
@@ -172,9 +180,6 @@ class Bench:
         weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
         served = serve(replica(student), lanes.inference, on_fault=print)
         self._predictor = Predictor(served, weights, clock=time.perf_counter)
-        entry = METHODS[method]
-        if entry.build is None:
-            raise ValueError(f"method must be one that learns, got {method!r}")
         candidate = self._candidate(student, weights)
         generator = torch.Generator().manual_seed(0)
         given = Materials(source_samples(size_HW), replica(student), candidate.model, device, generator)

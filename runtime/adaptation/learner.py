@@ -142,6 +142,8 @@ class Learner:
             if detail := self._descend(loss, value, rate_share * self._method.rate()):
                 return "nonfinite", detail, value
         self._method.settle(self._student)
+        if self._method.starts_over():
+            self._optimizer.state.clear()
         self._candidate.follow(self._trained, share=1 - self._ema_decay)
         return *self._candidate.submit(target.frame_index, target.appearance_F), value
 

@@ -77,3 +77,7 @@ class Method:
 
     def settle(self, student: SegmentationModel) -> None:
         """After the descent, before weights are averaged: what the method does to the student's weights itself."""
+
+    def starts_over(self) -> bool:
+        """Asked after `settle`: whether that took the student back, so that the optimizer has to forget its moments."""
+        return False

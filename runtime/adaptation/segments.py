@@ -32,7 +32,7 @@ class Segments(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is torch.autograd.backward:
+        if func is torch.autograd.backward or func is torch.autograd.grad:
             self._cut_backward(args[0])
         self._boundary()
         return func(*args, **(kwargs or {}))

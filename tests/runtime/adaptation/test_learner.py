@@ -1,5 +1,6 @@
 """The learner publishes averages, rolls back what failed, and finds its way home."""
 
+import math
 import weakref
 from collections.abc import Callable
 
@@ -309,6 +310,33 @@ def test_a_method_may_scale_the_rate_and_set_weights_itself(student: nn.Module) 
     step, _ = learner.learn(TARGET, rate_share=0.5)
     assert step.outcome == "applied" and step.learning_rate == pytest.approx(1.5e-2)
     assert bool((weights.latest.tensors["head.classifier.weight"] == 0.25).all())
+
+
+class Forgetful(Scripted):
+    """Takes one weight back to where it was, and says so."""
+
+    def starts_over(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("kind", "travelled"), [(Scripted, 0.01 + 0.019), (Forgetful, 0.01 + 0.01)])
+def test_moments_do_not_outlive_a_return_to_the_source(student: nn.Module, kind, travelled: float) -> None:
+    """Momentum 0.9 makes the second of two equal steps 1.9 times as long, unless the first is forgotten."""
+    weights = VersionedWeights(adaptable_tensors(student))
+    learner = Learner(
+        student,
+        kind(good, good),
+        candidate_of(student, weights, max_drift=10.0),
+        optimizer=torch.optim.SGD(trainable_parameters(student), lr=1e-2, momentum=0.9),
+        ema_decay=0.0,
+        max_gradient_norm=math.inf,
+        clock=lambda: 1.0,
+    )
+    learner.learn(TARGET)
+    learner.learn(TARGET)
+    name = "head.classifier.bias"
+    offset = weights.source.tensors[name] - weights.latest.tensors[name]
+    assert torch.allclose(offset, torch.full_like(offset, travelled), atol=1e-6)
 
 
 def test_a_loss_without_a_graph_publishes_what_the_method_moved(student: nn.Module) -> None:

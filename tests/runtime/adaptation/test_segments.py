@@ -67,6 +67,15 @@ def test_a_boundary_lies_before_every_operation_and_every_node_of_the_backward_p
     assert log.index("gradient") in (2, 3)
 
 
+def test_gradients_asked_for_by_themselves_are_cut_as_well() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    num_boundaries: list[int] = []
+    total = (weight * 2).sum()
+    with Segments(lambda: num_boundaries.append(1)):
+        (gradient,) = torch.autograd.grad(total, [weight])
+    assert len(num_boundaries) == 3 and gradient.tolist() == [2.0] * 3  # the call, sum, multiplication
+
+
 def test_other_threads_and_later_work_are_left_alone() -> None:
     num_boundaries = 0
 
