@@ -90,10 +90,15 @@ def mean_negative_log_probability(logits_BKHW: Tensor) -> Tensor:
     return -F.log_softmax(logits_BKHW, dim=1).mean()
 
 
-def soft_entropy(logits_BKHW: Tensor) -> Tensor:
-    """Mean over pixels of the entropy -sum_k p_k log p_k in nats (TENT, Wang et al. 2021, arXiv 2006.10726)."""
+def pixel_entropy(logits_BKHW: Tensor) -> Tensor:
+    """Entropy -sum_k p_k log p_k of every pixel's answer, (B, H, W) in nats: 0 for a sure one, ln K for a guess."""
     log_p_BKHW = F.log_softmax(logits_BKHW, dim=1)
-    return -(log_p_BKHW.exp() * log_p_BKHW).sum(dim=1).mean()
+    return -(log_p_BKHW.exp() * log_p_BKHW).sum(dim=1)
+
+
+def soft_entropy(logits_BKHW: Tensor) -> Tensor:
+    """Mean entropy over pixels, in nats (TENT, Wang et al. 2021, arXiv 2006.10726)."""
+    return pixel_entropy(logits_BKHW).mean()
 
 
 def shrink_labels(labels_BHW: Tensor, size_HW: tuple[int, int] | torch.Size) -> Tensor:

@@ -11,24 +11,29 @@ from typing import Literal
 
 import torch
 
+from runtime.adaptation.bn import StatisticsMixing
 from runtime.adaptation.cotta import CottaSelfTraining
 from runtime.adaptation.dacs import DacsSelfTraining
+from runtime.adaptation.eata import Eata
 from runtime.adaptation.hamlet import Hamlet
 from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.multi_view import PUBLISHED_SCALES
 from runtime.adaptation.onda import Onda
 from runtime.adaptation.roid import RoidSelfTraining
 from runtime.adaptation.rotta import RottaSelfTraining
+from runtime.adaptation.sar import Sar
 from runtime.adaptation.styled import StyledReplay
+from runtime.adaptation.tent import Tent
 from runtime.recipes import Recipe
 
-Track = Literal["none", "source-free", "source-replay", "oracle"]
+Track = Literal["none", "source-free", "source-once", "source-replay", "oracle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`build` is None for a method that never learns. `track` says what it needs besides the stream: scores of
-    different tracks are not comparable.
+    """`build` is None for a method that never learns. `track` says what it needs besides the stream, and scores of
+    different tracks are not comparable: nothing, unlabelled source images once before it starts, labelled ones all the
+    time, or the stream's own labels.
     """
 
     summary: str
@@ -47,6 +52,7 @@ DACS_RECIPE = Recipe(
     ema_decay=0.0,
     policy="bare",
 )
+NORMS_RECIPE = Recipe("norm", "sgd", 1e-3, max_gradient_norm=math.inf, ema_decay=0.0, policy="bare")
 COTTA_RECIPE = Recipe("full", "adam", 7.5e-6, max_gradient_norm=math.inf, ema_decay=0.999, policy="bare")
 
 HAMLET_RECIPE = replace(DACS_RECIPE, learning_rate=1.5e-5)
@@ -70,6 +76,30 @@ METHODS: dict[str, Entry] = {
         "ClassMix of source samples onto pseudo-labelled frames, all weights (DACS, WACV 2021)",
         DacsSelfTraining,
         recipe=DACS_RECIPE,
+    ),
+    "bn": Entry(
+        "running average of the stream's statistics in batch norms, no gradient (EMA-BN)",
+        lambda given: StatisticsMixing(given.frozen),
+        track="source-free",
+        recipe=NORMS_RECIPE,
+    ),
+    "tent": Entry(
+        "entropy minimised in norms (TENT, ICLR 2021)",
+        lambda given: Tent(device=given.device),
+        track="source-free",
+        recipe=replace(NORMS_RECIPE, optimizer="adam", learning_rate=6e-5 / 8),
+    ),
+    "eata": Entry(
+        "entropy minimised in norms where sure and new, anchored by Fisher information (EATA, ICML 2022)",
+        lambda given: Eata(given.replay, frozen=given.frozen, device=given.device),
+        track="source-once",
+        recipe=NORMS_RECIPE,
+    ),
+    "sar": Entry(
+        "entropy minimised in norms where sure and flat, with resets (SAR, ICLR 2023)",
+        lambda given: Sar(given.frozen, device=given.device),
+        track="source-free",
+        recipe=NORMS_RECIPE,
     ),
     "rotta": Entry(
         "learns its average's answers on a balanced memory, slow batch statistics (RoTTA, CVPR 2023)",

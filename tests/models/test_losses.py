@@ -8,6 +8,7 @@ import torch
 from models.losses import (
     cross_entropy,
     mean_negative_log_probability,
+    pixel_entropy,
     reverse_cross_entropy,
     shrink_labels,
     soft_cross_entropies,
@@ -64,6 +65,13 @@ def test_entropy_of_uniform_and_certain_logits() -> None:
     certain = torch.zeros(1, 19, 2, 2)
     certain[:, 3] = 1000.0
     assert soft_entropy(certain).item() == pytest.approx(0.0)
+
+
+def test_entropy_of_a_pixel_that_wavers_between_two_classes() -> None:
+    logits = torch.tensor([0.75, 0.25]).log()[None, :, None, None].repeat(1, 1, 1, 2)
+    logits[..., 1] = 0.0  # a guess beside it
+    expected = torch.tensor([[[-0.75 * math.log(0.75) - 0.25 * math.log(0.25), math.log(2)]]])
+    torch.testing.assert_close(pixel_entropy(logits), expected)
 
 
 def test_soft_cross_entropy_against_itself_is_the_entropy() -> None:

@@ -20,12 +20,18 @@ SIZE_HW = (32, 64)
 NUM_CLASSES = 4
 
 
-def make_student() -> SegmentationModel:
-    """Random SegFormer-B0 of four classes whose head and last adapters learn."""
+def make_student(trainable: str = "adapters+head", *, sureness: float = 1.0) -> SegmentationModel:
+    """Random SegFormer-B0 of four classes; by default its head and last adapters learn.
+
+    Its answers are guesses, of nearly the greatest entropy there is, unless the classifier is scaled by `sureness`.
+    """
     torch.manual_seed(0)
     model = build_model("segformer_b0", num_classes=NUM_CLASSES)
-    attach_adapters(model, AdapterConfig(stages=(4,)))
-    set_trainable(model, "adapters+head")
+    with torch.no_grad():
+        model.head.classifier.weight.mul_(sureness)
+    if "adapters" in trainable:
+        attach_adapters(model, AdapterConfig(stages=(4,)))
+    set_trainable(model, trainable)
     return model.eval()
 
 
@@ -82,8 +88,28 @@ class Listening(nn.Module):
         super().__init__()
         self.scores_K = nn.Parameter(torch.zeros(NUM_CLASSES))
         self.seen_B3HW = torch.empty(0)
+        self.adaptable_names: tuple[str, ...] = ()
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
         self.seen_B3HW = x_B3HW
         batch, _, height, width = x_B3HW.shape
         return self.scores_K[None, :, None, None].expand(batch, NUM_CLASSES, height // 4, width // 4)
+
+
+class Painted(nn.Module):
+    """Answers every image with its own learnt logits, one for each pixel."""
+
+    def __init__(self, logits_1KHW: Tensor) -> None:
+        super().__init__()
+        self.logits_1KHW = nn.Parameter(logits_1KHW)
+        self.num_classes = logits_1KHW.shape[1]
+        self.adaptable_names: tuple[str, ...] = ()
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.logits_1KHW * 1.0
+
+
+def nth_target(number: int) -> Target:
+    """One noisy frame after the other, each of its own brightness."""
+    rng = np.random.default_rng(number)
+    return make_target(image_HWC=rng.integers(0, 60 + 40 * (number % 5), (*SIZE_HW, 3), dtype=np.uint8))
