@@ -4,14 +4,14 @@ The target's statistics are an exponential average over frames, begun at the sou
 
     mu = (1 - a) mu_source + a mu_target,        the same for the variance.
 
-With a = 1 and momentum 0.1 that is torch's own running average in training mode (EMA-BN, called norm_ema where test-time
-methods are compared); with momentum 1 and a = 0.1 it is alpha-BN (You et al. 2021, arXiv 2110.04065; Schneider et al.
+With a = 1 and momentum 0.1 that is torch's own running average in training mode (EMA-BN; norm_ema where test-time
+methods are compared). With momentum 1 and a = 0.1 it is alpha-BN (You et al. 2021, arXiv 2110.04065; Schneider et al.
 2020, arXiv 2006.16971, has a = n / (N + n)). The default is the former: it is at the target's statistics after some
 twenty frames and takes no single frame's word for them.
 
-A frame of one batch has as many samples per channel as it has pixels, so batches of one are no worry here. SegFormer's
-only batch norm is in the head; its encoder has layer norms, which always use the statistics of the input. The version
-made from a frame serves those after it; the published methods normalise the frame itself by what it changed.
+A frame has as many samples per channel as it has pixels, so batches of one are no worry here. SegFormer's only batch
+norm is in the head; its encoder has layer norms, which always use the statistics of the input. The version made from
+a frame serves those after it; the published methods normalise the frame itself by what it changed.
 """
 
 # B batch, C channels, H height, W width, K classes
@@ -31,8 +31,8 @@ from runtime.state import State, kept
 class StatisticsMixing(Method):
     """Keeps the target's mean and variance of every batch norm.
 
-    `momentum` in (0, 1] is a frame's share in them, `target_share` in (0, 1] theirs in what is normalised by. ConfigError
-    for a model none of whose batch norms may move.
+    `momentum` in (0, 1] is a frame's share in them, `target_share` in (0, 1] their share in what a norm normalises by.
+    ConfigError for a model none of whose batch norms may move.
     """
 
     def __init__(self, frozen: SegmentationModel, *, momentum: float = 0.1, target_share: float = 1.0) -> None:

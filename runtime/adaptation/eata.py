@@ -45,10 +45,17 @@ MEAN_SHARE = 0.1  # of a step's mean answer in the running mean
 class Eata(Method):
     """Reads up to NUM_FISHER images of the replay buffer when it is built, and never again."""
 
-    def __init__(self, replay: ReplayBuffer, *, frozen: SegmentationModel, device: torch.device) -> None:
+    def __init__(
+        self,
+        replay: ReplayBuffer,
+        *,
+        frozen: SegmentationModel,
+        device: torch.device,
+        fisher_strength: float = FISHER_STRENGTH,
+    ) -> None:
         num_classes = frozen.num_classes
         images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_FISHER)))
-        self._anchor = FisherAnchor(frozen, fisher_diagonal(frozen, images_BHWC), strength=FISHER_STRENGTH)
+        self._anchor = FisherAnchor(frozen, fisher_diagonal(frozen, images_BHWC), strength=fisher_strength)
         self._filter = EntropyFilter.of_classes(num_classes)
         self._max_similarity = SIMILARITY / math.sqrt(num_classes)
         self._device = device

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.trainable import replica
-from replay.buffer import ReplayBuffer
 from runtime.adaptation import eata
 from runtime.adaptation.eata import Eata
 from tests.runtime.adaptation.samples import Painted, filled_replay, make_student, make_target, nth_target
@@ -33,9 +32,7 @@ UNSURE = (0.4, 0.3, 0.2, 0.1)
 
 def method_of(logits_1KHW: Tensor, *, strength: float = 0.0) -> Eata:
     """Built from a model that answers so; without an anchor unless asked for."""
-    method = Eata(filled_replay(), frozen=Painted(logits_1KHW.clone()), device=CPU)
-    method._anchor._strength = strength
-    return method
+    return Eata(filled_replay(), frozen=Painted(logits_1KHW.clone()), device=CPU, fisher_strength=strength)
 
 
 def test_sure_pixels_count_by_how_sure_they_are_and_unsure_ones_not_at_all() -> None:
@@ -83,20 +80,26 @@ def test_the_anchor_pulls_by_fisher_information_of_the_source_answers() -> None:
     assert float((loss - without).detach()) == pytest.approx(2000 * 0.01**2 * 0.1**2, rel=1e-3)
 
 
-def test_the_published_strength_is_the_default_and_images_are_read_once_without_labels() -> None:
-    class Counting(ReplayBuffer):
-        def gather(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
-            read.append(len(indices_B))
-            images_BHWC, labels_BHW = super().gather(indices_B)
-            return images_BHWC, torch.full_like(labels_BHW, 99)  # of no use as labels
+class Shaded(nn.Module):
+    """Answers by how dark a picture is, so that its Fisher information tells which pictures it was shown."""
 
-    read: list[int] = []
-    replay = filled_replay(40)
-    replay.__class__ = Counting
-    method = Eata(replay, frozen=Painted(logits_of(SURE_OF_0)), device=CPU)
-    for _ in range(2):
-        method.loss(Painted(logits_of(SURE_OF_0)), make_target())
-    assert read == [32] and method._anchor._strength == 2000.0
+    def __init__(self, scores_K: Tensor) -> None:
+        super().__init__()
+        self.scores_K = nn.Parameter(scores_K)
+        self.num_classes = len(scores_K)
+        self.adaptable_names: tuple[str, ...] = ()
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        return (self.scores_K[None, :, None, None] * (3.0 - x_B3HW.mean())).expand(1, -1, 8, 16)
+
+
+def test_the_anchor_is_of_the_published_strength_and_of_32_pictures_of_the_source() -> None:
+    frozen, student = Shaded(torch.tensor([1.0, 0.0, 0.0, 0.0])), Shaded(torch.tensor([1.0, 0.1, 0.0, 0.0]))
+    losses = [
+        float(Eata(filled_replay(num), frozen=frozen, device=CPU, **options).loss(student, make_target()).detach())
+        for num, options in ((40, {}), (32, {"fisher_strength": 2000.0}), (31, {}))
+    ]
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_where_nothing_is_sure_the_frames_statistics_are_taken_over_all_the_same() -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, replica, set_trainable
+from models.trainable import adaptable_tensors, frozen_digest, replica, set_trainable
 from replay.buffer import ReplayBuffer
+from runtime.adaptation import sar
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
@@ -18,27 +19,34 @@ from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
 
 
+LEARNING = [name for name, entry in METHODS.items() if entry.build is not None]
+PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change: they have tests of their own
+OF_NORMS = ["bn", "tent", "eata", "sar"]
+
+
+def student_of(name: str) -> SegmentationModel:
+    """One that learns norms where the method is about them, sure enough for filters of entropy to pass something."""
+    return make_student("norm", sureness=50.0) if name in OF_NORMS else make_student()
+
+
 def test_the_names_are_these_and_the_default_is_one() -> None:
-    names = ["styled", "dacs", "rotta", "roid", "cotta", "cotta14", "hamlet", "hamlet_released", "onda", "frozen"]
-    assert list(METHODS) == names
+    names = ["rotta", "roid", "cotta", "cotta14", "hamlet", "hamlet_released", "onda", "frozen"]
+    assert list(METHODS) == ["styled", "dacs", *OF_NORMS, *names]
     assert AdaptationConfig().method in METHODS and METHODS["frozen"].build is None
     assert all(entry.summary and "\n" not in entry.summary for entry in METHODS.values())
 
 
-LEARNING = [name for name, entry in METHODS.items() if entry.build is not None]
-PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change: they have tests of their own
-
-
-@pytest.mark.parametrize("name", [name for name in LEARNING if name not in PACED])
+@pytest.mark.parametrize("name", [name for name in LEARNING if name not in PACED | {"bn"}])  # bn descends nothing
 def test_every_method_gives_a_loss_that_trains_and_repeats(name) -> None:
     def one_loss() -> tuple[float, list[torch.Tensor]]:
-        student = make_student()
+        student = student_of(name)
         method = METHODS[name].build(materials(student))
         loss = method.loss(student, make_target())
         assert loss.shape == () and bool(torch.isfinite(loss)) and float(loss.detach()) > 0
         loss.backward()
-        learning = [parameter for parameter in student.parameters() if parameter.requires_grad]
-        frozen = [parameter for parameter in student.parameters() if not parameter.requires_grad]
+        resting = sar.RESTING if name == "sar" else ()
+        learning = [p for n, p in student.named_parameters() if p.requires_grad and not n.startswith(resting)]
+        frozen = [p for n, p in student.named_parameters() if not p.requires_grad or n.startswith(resting)]
         assert learning and all(parameter.grad is not None for parameter in learning)
         assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in learning)
         assert frozen and all(parameter.grad is None for parameter in frozen)
@@ -56,7 +64,7 @@ def test_losses_write_into_nothing_they_are_given(name) -> None:
     image, labels = target.image_HWC.copy(), target.labels_HW.copy()
     replay = filled_replay()
     held = [tensor.clone() for tensor in replay.gather(torch.arange(len(replay)))]
-    student = make_student()
+    student = student_of(name)
     METHODS[name].build(materials(student, replay=replay)).loss(student, target)
     assert (target.image_HWC == image).all() and (target.labels_HW == labels).all()
     assert all(torch.equal(a, b) for a, b in zip(held, replay.gather(torch.arange(len(replay))), strict=True))
@@ -73,12 +81,15 @@ def test_a_target_carries_no_truth() -> None:
     }
 
 
-def learner_of(name: str) -> tuple[Learner, torch.Generator, ReplayBuffer, SegmentationModel]:
+def learner_of(
+    name: str, student: SegmentationModel | None = None
+) -> tuple[Learner, torch.Generator, ReplayBuffer, SegmentationModel]:
     """A learner of the method by its own recipe, its chance, its replay, and the model of its average."""
     entry = METHODS[name]
     assert entry.build is not None
-    student = make_student()
-    set_trainable(student, entry.recipe.trainable)
+    if student is None:
+        student = student_of(name)
+        set_trainable(student, entry.recipe.trainable)
     candidate = candidate_of(student, VersionedWeights(adaptable_tensors(student)), max_drift=math.inf)
     chance, replay = torch.Generator().manual_seed(0), filled_replay()
     given = Materials(replay, replica(student), candidate.model, torch.device("cpu"), chance)
@@ -108,3 +119,13 @@ def test_learning_goes_on_from_its_state_bit_for_bit(name: str) -> None:
         assert (one.outcome, one.loss) == (other.outcome, other.loss) == ("applied", other.loss)
     learnt, again = adaptable_tensors(served), adaptable_tensors(other_served)
     assert all(torch.equal(tensor, again[key]) for key, tensor in learnt.items())
+
+
+@pytest.mark.parametrize("name", OF_NORMS[1:])
+def test_methods_of_norms_run_in_any_mode_and_leave_frozen_statistics_alone(name: str) -> None:
+    for trainable in ("norm", "head"):
+        student = make_student(trainable, sureness=50.0)
+        digest = frozen_digest(student)
+        learner, *_ = learner_of(name, student)
+        assert learner.learn(make_target())[0].outcome == "applied"
+        assert frozen_digest(student) == digest
