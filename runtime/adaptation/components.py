@@ -6,7 +6,7 @@ Add your own by writing a class with `loss(student, target)` (a term) or `settle
 and naming it here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,8 +14,9 @@ from runtime.adaptation.anchoring import MergeToSource, RestoreByChance
 from runtime.adaptation.class_percentile import ClassPercentile
 from runtime.adaptation.composed import Composed, Rule, Term
 from runtime.adaptation.core_boundary import CoreBoundary
+from runtime.adaptation.fisher_anchor import STRENGTH, measured_anchor
 from runtime.adaptation.method import Materials, Method
-from runtime.adaptation.methods import Entry
+from runtime.adaptation.methods import Entry, Track
 from runtime.adaptation.mic import MaskedConsistency
 from runtime.adaptation.thing_distance import ThingDistance
 from runtime.adaptation.tie import OutputTie
@@ -26,7 +27,8 @@ from runtime.config import ConfigError, nearest
 class Component:
     """A term or a rule, and the weight it has where none is given; at weight 0 it is not built at all.
 
-    `needs_source` where it replays labelled source samples: a method joined with it is no longer source-free.
+    `needs_source` where it replays labelled source samples, `reads_source` where it looks at unlabelled ones once: a
+    method joined with it is no longer source-free.
     """
 
     summary: str
@@ -34,6 +36,7 @@ class Component:
     term: Callable[[Materials, float], Term] | None = None
     rule: Callable[[Materials, float], Rule] | None = None
     needs_source: bool = False
+    reads_source: bool = False
 
 
 COMPONENTS: dict[str, Component] = {
@@ -63,6 +66,12 @@ COMPONENTS: dict[str, Component] = {
         0.1,
         term=lambda given, weight: CoreBoundary(given, weight=weight),
     ),
+    "fisher": Component(
+        "weights held where the source's answers depend on them, by Fisher information (EATA, ICML 2022)",
+        STRENGTH,
+        term=lambda given, weight: measured_anchor(given.replay, given.frozen, strength=weight),
+        reads_source=True,
+    ),
     "merge": Component(
         "weights go this share of the way back to the source after every step (ROID, WACV 2024)",
         0.01,
@@ -89,12 +98,8 @@ def joined(
         return entry
     if entry.build is None:
         raise ConfigError(f"--with {','.join(weights)}: the method never learns; choose one that does, or leave it out")
-    needs_source = entry.track == "source-free" and any(component.needs_source for component, _ in chosen.values())
-    return replace(
-        entry,
-        build=partial(_composed, build=entry.build, chosen=chosen),
-        track="source-replay" if needs_source else entry.track,
-    )
+    build = partial(_composed, build=entry.build, chosen=chosen)
+    return replace(entry, build=build, track=_track(entry.track, [component for component, _ in chosen.values()]))
 
 
 def _composed(
@@ -105,6 +110,16 @@ def _composed(
         terms={name: part.term(given, weight) for name, (part, weight) in chosen.items() if part.term is not None},
         rules={name: part.rule(given, weight) for name, (part, weight) in chosen.items() if part.rule is not None},
     )
+
+
+def _track(own: Track, components: Sequence[Component]) -> Track:
+    """What a method of a track of its own needs with these components."""
+    if own in ("source-free", "source-once"):
+        if any(component.needs_source for component in components):
+            return "source-replay"
+        if any(component.reads_source for component in components):
+            return "source-once"
+    return own
 
 
 def _share(name: str, weight: float) -> float:

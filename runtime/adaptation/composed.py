@@ -59,6 +59,10 @@ class Composed(Method):
         for rule in self._rules.values():
             rule.settle(student)
 
+    def starts_over(self) -> bool:
+        """The method's."""
+        return self._method.starts_over()
+
     def state(self) -> State:
         """Of the method and of all parts that keep one."""
         parts: State = {name: state_of(part) for name, part in self._parts().items()}

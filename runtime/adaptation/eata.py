@@ -13,9 +13,8 @@ even mean: the authors have 0.05 for 1000 classes and 0.4 for 10. Here it is 0.0
 itself some 1 % of the pixels would be learnt from, of classes hardly seen.
 
 Settings of the released code otherwise: SGD with momentum 0.9; rate 0.001, which SAR's authors use for transformers
-(0.00025 is for ResNet-50 with batch norms), at their batch of 64, as a frame holds more pixels than that. The Fisher
-pass there reads 2000 source images in batches of 64, which makes 32 gradients; here 32 frames make as many. It needs
-source images once, unlabelled, hence a track of its own.
+(0.00025 is for ResNet-50 with batch norms), at their batch of 64, as a frame holds more pixels than that. The anchor
+needs source images once, unlabelled, hence a track of its own.
 """
 
 # B batch, H height, W width, C channels, K classes
@@ -32,18 +31,16 @@ from models.segformer import SegmentationModel
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.batch_statistics import own_statistics
 from runtime.adaptation.entropy_filter import EntropyFilter, masked_mean
-from runtime.adaptation.fisher_anchor import FisherAnchor, fisher_diagonal
+from runtime.adaptation.fisher_anchor import STRENGTH, measured_anchor
 from runtime.adaptation.method import Method, Target
 from runtime.state import State, kept
 
-NUM_FISHER = 32  # source images
-FISHER_STRENGTH = 2000.0
 SIMILARITY = 0.05 * math.sqrt(1000)  # times 1 / sqrt(K): the greatest cosine with the mean that is still new
 MEAN_SHARE = 0.1  # of a step's mean answer in the running mean
 
 
 class Eata(Method):
-    """Reads up to NUM_FISHER images of the replay buffer when it is built, and never again."""
+    """Looks at source images when it is built (`fisher_anchor.py`), and never again."""
 
     def __init__(
         self,
@@ -51,11 +48,10 @@ class Eata(Method):
         *,
         frozen: SegmentationModel,
         device: torch.device,
-        fisher_strength: float = FISHER_STRENGTH,
+        fisher_strength: float = STRENGTH,
     ) -> None:
         num_classes = frozen.num_classes
-        images_BHWC, _ = replay.gather(torch.arange(min(len(replay), NUM_FISHER)))
-        self._anchor = FisherAnchor(frozen, fisher_diagonal(frozen, images_BHWC), strength=fisher_strength)
+        self._anchor = measured_anchor(replay, frozen, strength=fisher_strength)
         self._filter = EntropyFilter.of_classes(num_classes)
         self._max_similarity = SIMILARITY / math.sqrt(num_classes)
         self._device = device

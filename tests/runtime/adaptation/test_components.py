@@ -26,6 +26,7 @@ def entry(track="source-free"):
 PARTS = {
     "plain": Component("a term", 2.0, term=lambda _, weight: Constant(weight)),
     "replaying": Component("another", 4.0, term=lambda _, weight: Constant(weight), needs_source=True),
+    "reading": Component("a third", 8.0, term=lambda _, weight: Constant(weight), reads_source=True),
     "rule": Component("a rule", 1.0, rule=lambda _, weight: Constant(weight)),
 }
 
@@ -52,7 +53,10 @@ def test_without_components_or_at_weight_zero_the_entry_is_as_it_was() -> None:
         ("source-free", "plain", "source-free"),
         ("source-free", "rule", "source-free"),
         ("source-free", "replaying", "source-replay"),
+        ("source-free", "reading", "source-once"),
+        ("source-once", "replaying", "source-replay"),
         ("source-replay", "plain", "source-replay"),
+        ("source-replay", "reading", "source-replay"),
         ("oracle", "replaying", "oracle"),
     ],
 )

@@ -101,3 +101,12 @@ def test_a_state_of_other_components_is_refused() -> None:
     state = Composed(Scaled(1.0), terms={"a": Scaled(1.0)}).state()
     with pytest.raises(ValueError, match="not the state of a method with b"):
         Composed(Scaled(1.0), terms={"b": Scaled(1.0)}).load_state(state)
+
+
+def test_the_optimizer_forgets_where_the_method_says_so() -> None:
+    class Returning(Scaled):
+        def starts_over(self):
+            return True
+
+    assert Composed(Returning(1.0), rules={"doubling": Doubling()}).starts_over()
+    assert not Composed(Scaled(1.0), rules={"doubling": Doubling()}).starts_over()

@@ -4,7 +4,7 @@ import torch
 
 from models.trainable import replica
 from runtime.adaptation.fisher_anchor import FisherAnchor, fisher_diagonal
-from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, filled_replay, make_student
+from tests.runtime.adaptation.samples import NUM_CLASSES, Listening, filled_replay, make_student, make_target
 
 
 def test_the_diagonal_is_the_squared_gradient_towards_the_models_own_answer() -> None:
@@ -57,3 +57,4 @@ def test_the_penalty_is_a_quadratic_around_the_source() -> None:
     penalty.backward()
     torch.testing.assert_close(student.head.bn.bias.grad, 2 * 3.0 * importance["head.bn.bias"] * -0.1)
     assert all(p.grad is None for name, p in student.named_parameters() if name not in importance)
+    assert float(anchor.loss(student, make_target()).detach()) == float(penalty.detach())

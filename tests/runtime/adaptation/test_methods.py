@@ -18,7 +18,6 @@ from runtime.state import flatten, unflatten
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
 
-
 LEARNING = [name for name, entry in METHODS.items() if entry.build is not None]
 PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change: they have tests of their own
 OF_NORMS = ["bn", "tent", "eata", "sar"]
