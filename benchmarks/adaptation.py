@@ -9,6 +9,7 @@ learnt and not how long it takes. The same rounds take a step at every level of 
 the full one.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,10 +39,11 @@ from runtime.arguments import parse
 from runtime.build import adapters_of
 from runtime.config import ModelConfig, Trainable, parse_size
 from runtime.effort import FULL, LEVELS, Effort
-from runtime.guard import Guard
+from runtime.guard import MAX_DRIFT, Guard
 from runtime.lanes import open_lanes
 from runtime.optimizers import build_optimizer
 from runtime.predictor import Predictor
+from runtime.recipes import Recipe
 from runtime.serving import serve
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
@@ -180,7 +182,7 @@ class Bench:
         weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
         served = serve(replica(student), lanes.inference, on_fault=print)
         self._predictor = Predictor(served, weights, clock=time.perf_counter)
-        candidate = self._candidate(student, weights)
+        candidate = self._candidate(student, weights, entry.recipe)
         generator = torch.Generator().manual_seed(0)
         given = Materials(source_samples(size_HW), replica(student), candidate.model, device, generator)
         self._learner = Learner(
@@ -197,10 +199,11 @@ class Bench:
         stream.close()
 
     @staticmethod
-    def _candidate(student: SegmentationModel, weights: VersionedWeights) -> Candidate:
-        """Trusted from the start, so that every step ends in a publication."""
+    def _candidate(student: SegmentationModel, weights: VersionedWeights, recipe: Recipe) -> Candidate:
+        """Trusted from the start, so that every step ends in a publication; judged as the method's policy has it."""
         trust = Trust(below=1.0)
-        guard = Guard(weights.source.tensors)
+        max_drift = math.inf if recipe.policy == "bare" else MAX_DRIFT
+        guard = Guard(weights.source.tensors, max_drift=max_drift)
         return Candidate(replica(student), weights, guard=guard, trust=trust, clock=time.perf_counter)
 
     def forward(self) -> None:
