@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,11 @@ def codes_of(run_dirs: Sequence[Path]) -> list[str]:
     """Digests of the code the cells were run with, each once; more than one means figures of different code."""
     notes = [run_dir / NOTE_FILE for run_dir in run_dirs]
     return sorted({json.loads(note.read_text(encoding="utf-8"))["code"] for note in notes if note.is_file()})
+
+
+def plain_name(words: str) -> str:
+    """`words` as a name for files: what no file system minds."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", words)
 
 
 def failure(code: int, cell: Cell, log: Path) -> Exception:

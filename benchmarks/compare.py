@@ -1,23 +1,25 @@
-"""`udaseg-runtime compare`: the same stream and seeds for several methods, one table and one page.
+"""`udaseg-runtime compare`: the same stream and seeds for several methods, best first, as tables and a page.
 
-    udaseg-runtime compare --stream rain_sequence --methods styled,dacs,frozen --seeds 0,1,2
+    udaseg-runtime compare --stream rain_sequence --methods styled,dacs,frozen --seeds 0,1,2 --jobs 2
 
 Runs are lockstep, so speed does not enter the scores, and prequential: every prediction precedes learning from its
-frame. Finished cells (method, seed) found in the output folder are not run again.
+frame; the frozen model answers every frame too. Each run is a process of its own; finished ones found in the output
+folder are not run again.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.options import check_names
-from evaluation.compare import compare, fill_grid
-from evaluation.comparison_tables import rich_table, write_comparison
+from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
+from benchmarks.options import check_at_least, check_names
+from evaluation.compare import compare
+from evaluation.comparison_tables import rich_tables, write_comparison
 from evaluation.oracle import Oracle
-from evaluation.report import write_report
-from evaluation.scoreboard import Scoreboard
 from runtime.config import (
     AdaptationConfig,
     ConfigError,
@@ -28,7 +30,8 @@ from runtime.config import (
     StreamConfig,
     WebConfig,
 )
-from runtime.session import run_session
+
+THREADS = 1  # of a run: its figures must not depend on how many run at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,10 @@ class CompareConfig:
     """Methods, separated by commas."""
     seeds: str = "0"
     """Seeds, separated by commas; figures are means over them."""
+    jobs: int = 1
+    """Runs at a time, each on one thread."""
     out: Path | None = None
-    """Folder for runs and tables; runs/compare-<stream> by default. Finished cells in it are reused."""
+    """Folder for runs and tables; runs/compare-<stream> by default. Finished runs in it are used again."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
@@ -49,41 +54,34 @@ class CompareConfig:
         check_names("--methods", self.methods, Oracle().methods)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
+        check_at_least("--jobs", self.jobs, 1)
 
 
 def run_comparison(config: CompareConfig) -> Path:
-    """Run the missing cells, print the table, write the page; returns the page's path."""
-    folder = config.out or Path("runs") / f"compare-{Path(config.stream.stream).name}"
-    methods, seeds = config.methods.split(","), [int(seed) for seed in config.seeds.split(",")]
-
-    def run_one(method: str, seed: int) -> Path:
-        run_dir, oracle = folder / f"{method}-{seed}", Oracle()
-        run_session(
-            _cell(config, method, seed, run_dir),
-            make_scorer=Scoreboard,
-            finish=_report,
-            methods=oracle.methods,
-            open_with=oracle.opener(method),
-        )
-        return run_dir
-
-    known = [folder / f"{method}-{seed}" for method in methods for seed in seeds]
-    finished = [run_dir for run_dir in known if (run_dir / "summary.json").exists()]
-    comparison = compare(fill_grid(methods, seeds, run_one=run_one, known=finished))
-    Console().print(rich_table(comparison))
+    """Run the missing cells, print the tables, write them; returns the page's path."""
+    folder = config.out or Path("runs") / f"compare-{plain_name(Path(config.stream.stream).name)}"
+    run_dirs = run_cells(cells(config), folder, jobs=config.jobs, launch=Launch(threads=THREADS))
+    codes = codes_of(run_dirs)
+    if len(codes) > 1:
+        print(f"note: the runs are of different code ({', '.join(codes)}); another --out starts anew")
+    comparison = compare(run_dirs)
+    Console().print(rich_tables(comparison))
     return write_comparison(comparison, folder)
 
 
-def _cell(config: CompareConfig, method: str, seed: int, run_dir: Path) -> RuntimeConfig:
-    return RuntimeConfig(
-        stream=config.stream,
-        model=config.model,
-        adaptation=dataclasses.replace(AdaptationConfig(), method=method),
-        replay=config.replay,
-        run=RunConfig(pace="lockstep", seed=seed, run_dir=run_dir, quiet=True),
-        web=WebConfig(web=False),
-    )
-
-
-def _report(run_dir: Path) -> None:
-    write_report(run_dir)
+def cells(config: CompareConfig) -> Sequence[Cell]:
+    """One for each method and seed, methods outermost."""
+    return [
+        Cell(
+            plain_name(f"{method}-{seed}"),
+            RuntimeConfig(
+                stream=config.stream,
+                model=config.model,
+                adaptation=dataclasses.replace(AdaptationConfig(), method=method),
+                replay=config.replay,
+                run=RunConfig(pace="lockstep", seed=int(seed), quiet=True),
+                web=WebConfig(web=False),
+            ),
+        )
+        for method, seed in product(config.methods.split(","), config.seeds.split(","))
+    ]

@@ -12,21 +12,30 @@ from benchmarks.table import Table, decimal, spread
 from evaluation.compare import MethodFigures, Spread, compare
 from evaluation.run_folder import Row, lookup, number, read_summary
 
-OVERVIEW = ("hmean_frozen", "hmean", "gain", "worst_drop", "return_difference", "negative_window_share")
-COSTS = ("steps", "step_ms")
+OVERVIEW = (
+    *("hmean_frozen", "hmean", "gain", "worst_drop", "return_difference", "negative_window_share", "worst_window"),
+    *("unsafe_in_a_visit", "forgetting"),
+)
+COSTS = ("steps", "step_ms", "forwards_per_frame")
 HEADINGS = {
     "hmean_frozen": "frozen hmean",
     "worst_drop": "worst drop",
     "return_difference": "back at start",
     "negative_window_share": "harmed windows",
+    "worst_window": "worst window",
+    "unsafe_in_a_visit": "classes hurt",
+    "forgetting": "forgotten",
     "step_ms": "step ms",
+    "forwards_per_frame": "F/frame",
 }
-DIGITS = {"steps": 0}
+DIGITS = {"steps": 0, "forwards_per_frame": 2}
 SIGNED = ("gain", "return_difference")
 NOTE = (
     "Means over seeds +- sample deviation, mIoU in points. hmean: harmonic mean over visits; worst drop: largest "
     "shortfall against frozen on any visit; back at start: adapted - frozen on the least favourable later visit to the "
-    "domain the stream began in; harmed windows: share of 100-frame windows more than 0.5 below frozen."
+    "domain the stream began in; harmed windows: share of 100-frame windows more than 0.5 below frozen; worst window: "
+    "largest shortfall in one; classes hurt: more than 10 points of IoU below frozen in the worst visit; forgotten: "
+    "points lost on held-out source samples; F/frame: learning time over inference time."
 )
 
 
@@ -128,7 +137,10 @@ def _run_row(summary: Row, returned: float) -> dict[str, float]:
         "worst_drop": number(lookup(summary, "quality.worst_drop")),
         "return_difference": returned,
         "negative_window_share": number(lookup(summary, "quality.negative_window_share")),
+        "worst_window": number(lookup(summary, "quality.worst_window")),
+        "forgetting": number(lookup(summary, "quality.forgetting.points_lost")),
         "steps": number(lookup(summary, "adaptation.steps_applied")),
+        "forwards_per_frame": number(lookup(summary, "adaptation.forwards_per_frame")),
         "shifts": number(summary.get("num_shifts")),
         "step_ms": number(lookup(summary, "adaptation.step_ms.p50")),
         "wall_s": number(summary.get("wall_s")),

@@ -9,13 +9,12 @@ depend on `--jobs`. The frozen model answers every frame beside the adapted one:
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from benchmarks.cells import Cell, Launch, codes_of, run_cells
+from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.figures import QualityFigures, overview_table, quality_figures, visit_table
 from benchmarks.options import check_at_least, check_names
@@ -109,7 +108,7 @@ def cell(config: QualityConfig, stream: str, method: str, seed: int) -> Cell:
     model = dataclasses.replace(
         base.model, model=config.model or base.model.model, checkpoint=config.checkpoint or base.model.checkpoint
     )
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{stream}-{method}-{seed}")
+    name = plain_name(f"{stream}-{method}-{seed}")
     return Cell(
         name,
         RuntimeConfig(

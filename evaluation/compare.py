@@ -1,29 +1,22 @@
-"""Methods side by side on one stream: figures of several run folders as means and spreads over seeds.
+"""Methods side by side on one stream: figures of several run folders, best first, and how sure they are.
 
-Reads `summary.json` of finished runs and judges nothing else. Launching runs is the caller's: `fill_grid` is handed a
-callable and asks it only for the cells that are not finished yet.
+Reads what finished runs left (`summary.json`, `slices.npz`) and judges nothing else; launching runs is the caller's.
 """
 
+import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
+from evaluation.bootstrap import Interval, Replicates, interval, pooled, resample
+from evaluation.comparison_figures import FIGURES
 from evaluation.run_folder import NotARunFolder, Row, lookup, number, read_summary
+from evaluation.slices import SLICES_NAME, read_slices
+from runtime.scores import POINTS
 
-# name of a figure -> where the summary has it; the gain is derived from the first two
-SOURCES = {
-    "hmean": "quality.hmean",
-    "hmean_frozen": "quality.hmean_frozen",
-    "worst_drop": "quality.worst_drop",
-    "negative_window_share": "quality.negative_window_share",
-    "p99_ms": "latency_ms.capture_to_result.p99",
-    "step_ms": "adaptation.step_ms.p50",
-    "steps": "adaptation.steps_applied",
-}
-FIGURES = ("hmean", "hmean_frozen", "gain", *[name for name in SOURCES if not name.startswith("hmean")])
 SAME_ACROSS_RUNS = ("stream", "model", "size", "pace")
+POOLING_SEED = 0  # the same for all methods, so that equal runs get equal intervals
 
 
 class IncomparableRuns(ValueError):
@@ -48,17 +41,24 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class MethodFigures:
-    """One method: `figures` by the names in FIGURES, `visits` its mIoU by visit, both over its runs."""
+    """One method: `figures` by the names in FIGURES, `visits` its mIoU by visit, both over its runs.
+
+    `track` says what it needs besides the stream (empty where runs do not tell). `intervals`, in points, are of hmean,
+    hmean_frozen and gain, and under `lead` of its hmean less that of the method ranked next, on the same frames; none
+    where runs left no slices, or have no seed in common.
+    """
 
     method: str
+    track: str
     seeds: tuple[int, ...]
     figures: Mapping[str, Spread]
+    intervals: Mapping[str, Interval]
     visits: tuple[Spread, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Methods in the order in which they were first given. `conditions` are the facts all runs share.
+    """Methods by gain over frozen, best first. `conditions` are the facts all runs share.
 
     `visits` are the names of the domain visits, `frozen_visits` the frozen model's mIoU on them over all runs.
     """
@@ -67,6 +67,21 @@ class Comparison:
     methods: tuple[MethodFigures, ...]
     visits: tuple[str, ...]
     frozen_visits: tuple[Spread, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """The runs of one method; `replicates` by seed, of those that left slices."""
+
+    method: str
+    summaries: Sequence[Row]
+    replicates: Mapping[int, Replicates]
+
+    @property
+    def rank(self) -> tuple[float, float, str]:
+        """Best gain first, then least cost; unknown last."""
+        gain, cost = (_spread(self.summaries, name).mean for name in ("gain", "forwards_per_frame"))
+        return (-gain if gain == gain else math.inf, cost if cost == cost else math.inf, self.method)
 
 
 def compare(run_dirs: Sequence[Path]) -> Comparison:
@@ -78,42 +93,26 @@ def compare(run_dirs: Sequence[Path]) -> Comparison:
     """
     if not run_dirs:
         raise IncomparableRuns("no runs to compare; give at least one run folder")
-    summaries = [_summary(run_dir) for run_dir in run_dirs]
-    conditions = {key: _shared(key, summaries, run_dirs) for key in SAME_ACROSS_RUNS}
-    by_method: dict[str, list[Row]] = {}
-    for summary in summaries:
-        by_method.setdefault(str(summary.get("method")), []).append(summary)
-    for method, group in by_method.items():
-        seeds = [summary.get("seed") for summary in group]
-        if len(set(seeds)) < len(seeds):
-            raise IncomparableRuns(f"method {method} has two runs of one seed among {seeds}; give each cell once")
-    visits = _shared_visits(summaries)
+    summaries = {run_dir: _summary(run_dir) for run_dir in run_dirs}
+    rows = list(summaries.values())
+    conditions = {key: _shared(key, summaries) for key in SAME_ACROSS_RUNS}
+    by_method: dict[str, list[Path]] = {}
+    for run_dir, summary in summaries.items():
+        by_method.setdefault(str(summary.get("method")), []).append(run_dir)
+    groups = sorted(
+        (_group(method, {path: summaries[path] for path in paths}) for method, paths in by_method.items()),
+        key=lambda group: group.rank,
+    )
+    visits = _shared_visits(rows)
     return Comparison(
         conditions=conditions,
-        methods=tuple(_method_figures(method, group, len(visits)) for method, group in by_method.items()),
+        methods=tuple(
+            _method_figures(group, following, len(visits))
+            for group, following in zip(groups, [*groups[1:], None], strict=True)
+        ),
         visits=visits,
-        frozen_visits=_visit_spreads(summaries, "miou_frozen", len(visits)),
+        frozen_visits=_visit_spreads(rows, "miou_frozen", len(visits)),
     )
-
-
-def fill_grid(
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    run_one: Callable[[str, int], Path],
-    known: Iterable[Path] = (),
-) -> list[Path]:
-    """One finished run folder for each method and seed, methods outermost.
-
-    A folder among `known` that holds a whole run of a cell is used again; `run_one(method, seed)` is called for the
-    others and returns the folder it wrote. The caller vouches that known folders were run under the same settings.
-    """
-    finished: dict[tuple[str, int], Path] = {}
-    for run_dir in known:
-        summary = read_summary(run_dir)
-        if summary is not None and summary.get("ended", "end") == "end":
-            finished.setdefault((str(summary.get("method")), int(summary.get("seed", -1))), run_dir)
-    return [finished.get((method, seed)) or run_one(method, seed) for method, seed in product(methods, seeds)]
 
 
 def _summary(run_dir: Path) -> Row:
@@ -123,13 +122,15 @@ def _summary(run_dir: Path) -> Row:
     return summary
 
 
-def _shared(key: str, summaries: Sequence[Row], run_dirs: Sequence[Path]) -> str:
+def _shared(key: str, summaries: Mapping[Path, Row]) -> str:
     """The one value all runs have."""
-    first = summaries[0].get(key)
-    for summary, run_dir in zip(summaries, run_dirs, strict=True):
-        if summary.get(key) != first:
-            raise IncomparableRuns(f"{run_dir}: {key} is {summary.get(key)}, expected {first} as in {run_dirs[0]}")
-    return str(first)
+    (first_dir, first), *_ = summaries.items()
+    for run_dir, summary in summaries.items():
+        if summary.get(key) != first.get(key):
+            raise IncomparableRuns(
+                f"{run_dir}: {key} is {summary.get(key)}, expected {first.get(key)} as in {first_dir}"
+            )
+    return str(first.get(key))
 
 
 def _shared_visits(summaries: Sequence[Row]) -> tuple[str, ...]:
@@ -138,15 +139,44 @@ def _shared_visits(summaries: Sequence[Row]) -> tuple[str, ...]:
     return named.pop() if len(named) == 1 else ()
 
 
-def _method_figures(method: str, group: Sequence[Row], num_visits: int) -> MethodFigures:
-    columns = {name: [number(lookup(summary, path)) for summary in group] for name, path in SOURCES.items()}
-    columns["gain"] = [ours - theirs for ours, theirs in zip(columns["hmean"], columns["hmean_frozen"], strict=True)]
+def _group(method: str, summaries: Mapping[Path, Row]) -> _Group:
+    seeds = [summary.get("seed") for summary in summaries.values()]
+    if len(set(seeds)) < len(seeds):
+        raise IncomparableRuns(f"method {method} has two runs of one seed among {seeds}; give each cell once")
+    replicates = {
+        _seed(summary): resample(slices, seed=_seed(summary))
+        for run_dir, summary in summaries.items()
+        if (slices := read_slices(run_dir / SLICES_NAME)) is not None
+    }
+    return _Group(method, list(summaries.values()), replicates)
+
+
+def _method_figures(group: _Group, following: _Group | None, num_visits: int) -> MethodFigures:
     return MethodFigures(
-        method=method,
-        seeds=tuple(int(summary.get("seed", -1)) for summary in group),
-        figures={name: Spread.of(columns[name]) for name in FIGURES},
-        visits=_visit_spreads(group, "miou", num_visits),
+        method=group.method,
+        track=str(group.summaries[0].get("track") or ""),
+        seeds=tuple(_seed(summary) for summary in group.summaries),
+        figures={name: _spread(group.summaries, name) for name in FIGURES},
+        intervals=_intervals(group.replicates, {} if following is None else following.replicates),
+        visits=_visit_spreads(group.summaries, "miou", num_visits),
     )
+
+
+def _intervals(replicates: Mapping[int, Replicates], following: Mapping[int, Replicates]) -> dict[str, Interval]:
+    own = list(replicates.values())
+    if not own:
+        return {}
+    columns = {
+        "hmean": [one.hmean_R for one in own],
+        "hmean_frozen": [one.hmean_frozen_R for one in own],
+        "gain": [one.gain_R for one in own],
+        "lead": [one.hmean_R - following[seed].hmean_R for seed, one in replicates.items() if seed in following],
+    }
+    return {name: interval(POINTS * pooled(runs, seed=POOLING_SEED)) for name, runs in columns.items() if runs}
+
+
+def _spread(summaries: Sequence[Row], name: str) -> Spread:
+    return Spread.of(FIGURES[name].of(summary) for summary in summaries)
 
 
 def _visit_spreads(summaries: Sequence[Row], key: str, num_visits: int) -> tuple[Spread, ...]:
@@ -154,3 +184,7 @@ def _visit_spreads(summaries: Sequence[Row], key: str, num_visits: int) -> tuple
         Spread.of(number(summary["quality"]["domains"][visit].get(key)) for summary in summaries)
         for visit in range(num_visits)
     )
+
+
+def _seed(summary: Row) -> int:
+    return int(summary.get("seed", -1))

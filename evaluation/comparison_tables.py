@@ -1,73 +1,85 @@
-"""A comparison for people and programs: rich table, Markdown, CSV, JSON and a page, all with the same figures."""
+"""A comparison for people and programs: rich tables, Markdown, CSV, JSON and a page, all with the same figures."""
 
 import csv
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from rich import box
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from evaluation import page
-from evaluation.compare import FIGURES, Comparison, MethodFigures, Spread
+from evaluation.bootstrap import Interval
+from evaluation.compare import Comparison, Spread
+from evaluation.comparison_figures import FIGURES, GROUPS, NOTES
+from evaluation.comparison_plots import draw_cost, draw_gains, draw_visits
 from evaluation.page import Cell
 from runtime.json_values import to_json
 
-HEADINGS = {
-    "hmean": "hmean",
-    "hmean_frozen": "frozen",
-    "gain": "gain",
-    "worst_drop": "worst drop",
-    "negative_window_share": "harmed windows",
-    "p99_ms": "p99 ms",
-    "step_ms": "step ms",
-    "steps": "steps",
-}
 SHADOW = "frozen (shadow)"  # the source model beside the adapted one, not a run of the method of that name
-NOTE = (
-    "Means over seeds, +- sample standard deviation. mIoU in points; hmean is the harmonic mean over domain visits, "
-    "worst drop the largest shortfall against frozen on any visit, harmed windows the share of 100-frame windows more "
-    "than 0.5 below frozen."
-)
-DIGITS = {"negative_window_share": 2, "p99_ms": 1, "step_ms": 1, "steps": 0}
+BRACKETED = {"gain": "95 %"}  # figure -> heading of the column with its interval, right of it
+LEAD = "over next"
+WORDS = ("method", "track", "visit")  # columns of words stand at the left
+COLORS = {"good": "green", "bad": "red"}
 
 
-def rich_table(comparison: Comparison) -> Table:
-    """For the terminal."""
-    table = Table(title=escape(_title(comparison)), title_justify="left")
-    table.add_column("method")
-    for name in ("runs", *(HEADINGS[name] for name in FIGURES)):
-        table.add_column(name, justify="right")
-    colors = {"good": "green", "bad": "red"}
-    for row in comparison.methods:
-        cells = {name: _cell(row, name) for name in FIGURES}
-        if color := colors.get(page.tone(row.figures["gain"].mean)):
-            cells["gain"] = f"[{color}]{cells['gain']}[/]"
-        table.add_row(escape(row.method), str(len(row.seeds)), *cells.values())
-    return table
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A cell for each method; `tones` are "good", "bad" or nothing."""
+
+    heading: str
+    cells: Sequence[str]
+    tones: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """One table as text, with the tone of every cell."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    tones: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def rich_tables(comparison: Comparison) -> Group:
+    """For the terminal: a table for each group of figures that is known of any method. Numbers of runs and deviations
+    are left out: 80 columns have no room for them.
+    """
+    tables = [item for grid in _grids(comparison, is_brief=True) for item in (Text(), _rich(grid))]
+    return Group(Text(_title(comparison), style="bold"), *tables)
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table of figures and, where the runs are labelled, mIoU by visit."""
-    lines = [_title(comparison), ""]
-    lines += _markdown_table(
-        ["method", "runs", *(HEADINGS[name] for name in FIGURES)],
-        [[row.method, str(len(row.seeds)), *(_cell(row, name) for name in FIGURES)] for row in comparison.methods],
-    )
-    if comparison.visits:
-        rows = _visit_rows(comparison)
-        lines += ["", "mIoU by visit", "", *_markdown_table(["visit", SHADOW, *_names(comparison)], rows)]
+    """The tables of figures and, where the runs are labelled, mIoU by visit."""
+    facts = ", ".join(f"{key} {value}" for key, value in comparison.conditions.items())
+    lines = [f"# {_title(comparison)}", "", facts]
+    for grid in (*_grids(comparison), *_visit_grids(comparison)):
+        lines += ["", f"## {grid.title}", "", *_markdown_table(grid), *(["", grid.note] if grid.note else [])]
     return "\n".join(lines) + "\n"
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One row per method; mean and deviation of every figure in columns of their own, empty where unknown."""
+    """One row per method, best first: mean and deviation of every figure, ends of every interval; empty if unknown."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", "runs", *(f"{name}_{part}" for name in FIGURES for part in ("mean", "deviation"))])
+    bracketed = ("hmean", "hmean_frozen", "gain", "lead")
+    header = ["method", "track", "runs", *(f"{name}_{part}" for name in FIGURES for part in ("mean", "deviation"))]
+    writer.writerow([*header, *(f"{name}_{end}" for name in bracketed for end in ("low", "high"))])
     for row in comparison.methods:
         values = [value for name in FIGURES for value in (row.figures[name].mean, row.figures[name].deviation)]
-        writer.writerow([row.method, len(row.seeds), *(value if math.isfinite(value) else "" for value in values)])
+        for name in bracketed:
+            bounds = row.intervals.get(name, Interval(math.nan, math.nan))
+            values += [bounds.low, bounds.high]
+        known = [value if math.isfinite(value) else "" for value in values]
+        writer.writerow([row.method, row.track, len(row.seeds), *known])
     return text.getvalue()
 
 
@@ -77,22 +89,21 @@ def json_text(comparison: Comparison) -> str:
 
 
 def html(comparison: Comparison) -> str:
-    """A self-contained page with both tables."""
-    header = [Cell("method"), *(Cell(name, "number") for name in ("runs", *(HEADINGS[name] for name in FIGURES)))]
-    rows = [
-        [page.text(row.method), page.figure(len(row.seeds), digits=0), *(_html_cell(row, name) for name in FIGURES)]
-        for row in comparison.methods
-    ]
-    facts = ", ".join(f"{key} {value}" for key, value in comparison.conditions.items())
-    visit_header = [Cell("visit"), *(Cell(page.text(name).html, "number") for name in (SHADOW, *_names(comparison)))]
-    visit_rows = [[page.text(row[0]), *(Cell(cell, "number") for cell in row[1:])] for row in _visit_rows(comparison)]
-    return page.page(
-        _title(comparison),
+    """A self-contained page with plots and all tables."""
+    facts = " \u00b7 ".join(f"{key} {value}" for key, value in comparison.conditions.items())
+    score, *others = (page.section(grid.title, _html_table(grid), note=grid.note) for grid in _grids(comparison))
+    visits = [page.section(grid.title, _html_table(grid), note=grid.note) for grid in _visit_grids(comparison)]
+    plots = page.columns(
+        [page.section("Gain over frozen", draw_gains(comparison), note="Points of hmean, with 95 % intervals.")],
         [
-            page.title(_title(comparison), facts),
-            page.section("Methods", page.table(header, rows), note=NOTE),
-            page.section("mIoU by visit", page.table(visit_header, visit_rows) if visit_rows else ""),
+            page.section(
+                "Gain and cost", draw_cost(comparison), note="Learning time over inference time; up and left wins."
+            )
         ],
+    )
+    over_visits = page.section("mIoU over the visits", draw_visits(comparison))
+    return page.page(
+        _title(comparison), [page.title(_title(comparison), facts), score, plots, *others, over_visits, *visits]
     )
 
 
@@ -109,17 +120,99 @@ def _title(comparison: Comparison) -> str:
     return f"{comparison.conditions['stream']}: methods compared"
 
 
-def _names(comparison: Comparison) -> list[str]:
-    return [row.method for row in comparison.methods]
+def _grids(comparison: Comparison, *, is_brief: bool = False) -> list[_Grid]:
+    """Groups of figures, each without the figures that no method has."""
+    grids = [_grid(comparison, title, is_brief=is_brief) for title in GROUPS]
+    return [grid for grid in grids if grid is not None]
 
 
-def _cell(row: MethodFigures, name: str) -> str:
-    return _spelled(row.figures[name], digits=DIGITS.get(name, 1), is_signed=name == "gain")
+def _grid(comparison: Comparison, title: str, *, is_brief: bool) -> _Grid | None:
+    names = [name for name in GROUPS[title] if any(row.figures[name].num for row in comparison.methods)]
+    if not names:
+        return None
+    columns = [_figure_column(comparison, name, is_brief=is_brief) for name in names]
+    for name, heading in BRACKETED.items():
+        if name in names and any(name in row.intervals for row in comparison.methods):
+            columns.insert(names.index(name) + 1, _interval_column(comparison, name, heading))
+    if title == "Score" and any("lead" in row.intervals for row in comparison.methods):
+        columns.append(_interval_column(comparison, "lead", LEAD))
+    if title == "Score" and not is_brief:
+        columns.insert(0, _plain_column("runs", [str(len(row.seeds)) for row in comparison.methods]))
+    columns.insert(0, _plain_column("track", [row.track or page.UNKNOWN for row in comparison.methods]))
+    columns.insert(0, _plain_column("method", [row.method for row in comparison.methods]))
+    return _Grid(
+        title,
+        tuple(column.heading for column in columns),
+        tuple(zip(*(column.cells for column in columns), strict=True)),
+        tuple(zip(*(column.tones for column in columns), strict=True)),
+        NOTES[title],
+    )
 
 
-def _html_cell(row: MethodFigures, name: str) -> Cell:
-    tone = page.tone(row.figures[name].mean) if name == "gain" else ""
-    return Cell(page.text(_cell(row, name)).html, f"number {tone}")
+def _figure_column(comparison: Comparison, name: str, *, is_brief: bool) -> _Column:
+    figure = FIGURES[name]
+    spreads = [row.figures[name] for row in comparison.methods]
+    shown = [Spread(spread.mean, math.nan, spread.num) for spread in spreads] if is_brief else spreads
+    cells = [_spelled(spread, digits=figure.digits, is_signed=figure.is_signed) for spread in shown]
+    tones = [page.tone(spread.mean) if name == "gain" else "" for spread in spreads]
+    return _Column(figure.heading, cells, tones)
+
+
+def _interval_column(comparison: Comparison, name: str, heading: str) -> _Column:
+    """Green or red where the interval leaves out zero."""
+    found = [row.intervals.get(name) for row in comparison.methods]
+    tones = ["" if one is None else "good" if one.low > 0 else "bad" if one.high < 0 else "" for one in found]
+    return _Column(heading, [_bracketed(one) for one in found], tones)
+
+
+def _plain_column(heading: str, cells: Sequence[str]) -> _Column:
+    return _Column(heading, cells, [""] * len(cells))
+
+
+def _visit_grids(comparison: Comparison) -> list[_Grid]:
+    if not comparison.visits:
+        return []
+    rows = [
+        (
+            name,
+            page.decimal(comparison.frozen_visits[visit].mean),
+            *(_spelled(row.visits[visit]) for row in comparison.methods),
+        )
+        for visit, name in enumerate(comparison.visits)
+    ]
+    header = ("visit", SHADOW, *(row.method for row in comparison.methods))
+    return [_Grid("mIoU by visit", header, tuple(rows), tuple(("",) * len(header) for _ in rows))]
+
+
+def _rich(grid: _Grid) -> Table:
+    table = Table(title=grid.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.collapse_padding = True
+    for heading in grid.header:
+        is_whole = heading in WORDS or heading in (*BRACKETED.values(), LEAD)
+        justify: Literal["left", "right"] = "left" if heading in WORDS else "right"
+        table.add_column(escape(heading), justify=justify, no_wrap=is_whole, vertical="bottom")
+    for row, tones in zip(grid.rows, grid.tones, strict=True):
+        table.add_row(*(Text(cell, style=COLORS.get(tone, "")) for cell, tone in zip(row, tones, strict=True)))
+    return table
+
+
+def _html_table(grid: _Grid) -> str:
+    kinds = ["" if heading in WORDS else "number" for heading in grid.header]
+    header = [Cell(page.text(name).html, kind) for name, kind in zip(grid.header, kinds, strict=True)]
+    rows = [
+        [
+            Cell(page.text(cell).html, f"{kind} {tone}".strip())
+            for cell, kind, tone in zip(row, kinds, tones, strict=True)
+        ]
+        for row, tones in zip(grid.rows, grid.tones, strict=True)
+    ]
+    return page.table(header, rows)
+
+
+def _markdown_table(grid: _Grid) -> list[str]:
+    rule = ["---" if heading in WORDS else "---:" for heading in grid.header]
+    lines: Sequence[Sequence[str]] = [grid.header, rule, *grid.rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 def _spelled(spread: Spread, *, digits: int = 1, is_signed: bool = False) -> str:
@@ -128,17 +221,5 @@ def _spelled(spread: Spread, *, digits: int = 1, is_signed: bool = False) -> str
     return f"{mean} +- {spread.deviation:.{digits}f}" if math.isfinite(spread.deviation) else mean
 
 
-def _visit_rows(comparison: Comparison) -> list[list[str]]:
-    return [
-        [
-            name,
-            page.decimal(comparison.frozen_visits[visit].mean),
-            *(_spelled(row.visits[visit]) for row in comparison.methods),
-        ]
-        for visit, name in enumerate(comparison.visits)
-    ]
-
-
-def _markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+def _bracketed(bounds: Interval | None) -> str:
+    return page.UNKNOWN if bounds is None else f"[{page.signed(bounds.low)}, {page.signed(bounds.high)}]"

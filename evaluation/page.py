@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+UNKNOWN = "-"
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 STYLE = """
@@ -127,11 +128,11 @@ def difference(value: float, *, digits: int = 1) -> Cell:
 
 
 def decimal(value: float, *, digits: int = 1) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    return f"{value:.{digits}f}" if math.isfinite(value) else UNKNOWN
 
 
 def signed(value: float, *, digits: int = 1) -> str:
-    return f"{value:+.{digits}f}" if math.isfinite(value) else "-"
+    return f"{value:+.{digits}f}" if math.isfinite(value) else UNKNOWN
 
 
 def tone(value: float, *, digits: int = 1) -> str:

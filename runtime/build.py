@@ -97,6 +97,7 @@ class Parts:
     snapshots: Snapshots
     round_length: int | None
     keep_library: Callable[[], str]
+    track: str
     faults: queue.SimpleQueue[Fault]  # found while building, or later by parts that send no events
 
 
@@ -161,6 +162,7 @@ def build(
         snapshots=adaptation.snapshots,
         round_length=round_length,
         keep_library=adaptation.keep_library,
+        track=entry.track,
         faults=faults,
     )
 

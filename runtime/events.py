@@ -21,6 +21,7 @@ from streams.frame import Frame
 class RunStarted:
     """First event of a run: what is about to happen, with everything a reader of the record needs to know.
 
+    `track` says what the method needs besides the stream (`runtime.adaptation.methods`).
     `round_length` is the number of frames after which the stream begins again, None where it does not.
     """
 
@@ -38,6 +39,7 @@ class RunStarted:
     total_parameters: int
     frozen_digest: str
     round_length: int | None = None
+    track: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

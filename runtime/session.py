@@ -249,6 +249,7 @@ class Session:
             total_parameters=parts.report.total,
             frozen_digest=frozen_digest(parts.model),
             round_length=parts.round_length,
+            track=parts.track,
         )
 
     def _closing(self, reason: str, wall_s: float) -> RunFinished:

@@ -109,6 +109,7 @@ class SummaryBuilder:
             "schema": SCHEMA,
             "stream": started and started.stream,
             "method": started and started.method,
+            "track": started and started.track,
             "model": started and started.model,
             "device": started and started.device,
             "seed": started and started.seed,

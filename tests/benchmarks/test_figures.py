@@ -22,7 +22,7 @@ def write_run(folder, seed, domains, **quality):
         "size": "64x128",
         "ended": "end",
         "num_shifts": 3,
-        "adaptation": {"step_ms": {"p50": 20.0}, "steps_applied": 100},
+        "adaptation": {"step_ms": {"p50": 20.0}, "steps_applied": 100, "forwards_per_frame": 0.25},
         "quality": scores | {"domains": domains} | quality,
     }
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -47,7 +47,7 @@ def test_overview_holds_gain_return_and_cost(rows):
     assert rows.figures["return_difference"].mean == -0.5
     (line,) = overview_table([rows]).rows
     assert line[0] == "rain_sequence on camvid, styled"
-    assert line[-2:] == ("100 +- 0", "20.0 +- 0.0")
+    assert line[-3:] == ("100 +- 0", "20.0 +- 0.0", "0.25 +- 0.00")
 
 
 def test_visit_table_keeps_the_order_of_the_stream(rows):

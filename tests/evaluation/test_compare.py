@@ -2,37 +2,61 @@ import csv
 import io
 import json
 import math
+import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from evaluation.compare import IncomparableRuns, Spread, compare, fill_grid
-from evaluation.comparison_tables import csv_text, json_text, markdown, rich_table, write_comparison
+from evaluation.bootstrap import Interval
+from evaluation.compare import IncomparableRuns, Spread, compare
+from evaluation.comparison_figures import FIGURES
+from evaluation.comparison_tables import csv_text, json_text, markdown, rich_tables, write_comparison
 from evaluation.run_folder import NotARunFolder
+from evaluation.slices import SLICES_NAME, SliceKey, SliceLog, write_slices
+
+GOOD = np.array([[9, 1], [1, 9]])
+POOR = np.array([[6, 4], [4, 6]])
 
 
-def write_run(folder, method, seed, *, hmean, frozen=30.0, **changed):
+def write_run(folder, method, seed, *, hmean, frozen=30.0, served_KK=None, **changed):
+    """A finished run; with `served_KK` it leaves slices too, in which every frame counts that, and the frozen POOR."""
     folder.mkdir(parents=True)
     domains = [{"name": name, "miou": hmean, "miou_frozen": frozen} for name in ("clear", "rain_25mm")]
+    lags = [{"detected": None}, {"detected": 4, "served": None}, {"detected": 7, "served": 30}]
     summary = {
         "stream": "rain_sequence",
         "method": method,
+        "track": "none" if method == "frozen" else "source-replay",
         "model": "segformer_b0",
         "seed": seed,
         "pace": "lockstep",
         "size": "256x512",
         "ended": "end",
         "latency_ms": {"capture_to_result": {"p99": 50.0 + seed}},
-        "adaptation": {"step_ms": {"p50": None if method == "frozen" else 88.0}, "steps_applied": 100 * seed},
+        "adaptation": {
+            "step_ms": {"p50": None if method == "frozen" else 88.0},
+            "steps_applied": 100 * seed,
+            "forwards_per_frame": 0.5,
+        },
         "quality": {
             "hmean": hmean,
             "hmean_frozen": frozen,
             "worst_drop": -1.0,
+            "worst_window": -0.5,
             "negative_window_share": 0.25,
+            "unsafe_classes": ["pole", "fence"],
+            "unsafe_visit": None,
+            "lags": lags,
             "domains": domains,
         },
     }
     (folder / "summary.json").write_text(json.dumps(summary | changed))
+    if served_KK is not None:
+        log = SliceLog(2)
+        for index in range(100):
+            log.add(SliceKey("clear", index // 50, 0), index, served_KK, POOR)
+        write_slices(folder / SLICES_NAME, log.slices())
     return folder
 
 
@@ -48,12 +72,17 @@ def runs(tmp_path):
 
 def test_means_and_spreads_by_hand(runs):
     comparison = compare(runs)
-    frozen, styled = comparison.methods
-    assert (frozen.method, frozen.seeds) == ("frozen", (0,))
-    assert (styled.method, styled.seeds) == ("styled", (0, 1, 2))
+    styled, frozen = comparison.methods
+    assert (frozen.method, frozen.track, frozen.seeds) == ("frozen", "none", (0,))
+    assert (styled.method, styled.track, styled.seeds) == ("styled", "source-replay", (0, 1, 2))
     assert styled.figures["hmean"] == Spread(36.0, 2.0, 3)
     assert styled.figures["gain"] == Spread(5.0, 1.0, 3)
     assert styled.figures["steps"].mean == 100.0
+    assert styled.figures["unsafe_classes"].mean == 2.0
+    assert styled.figures["unsafe_in_a_visit"].mean == 0.0
+    assert styled.figures["detected_frames"].mean == 5.5
+    assert styled.figures["served_frames"].mean == 30.0
+    assert styled.figures["forgetting"].num == 0
     assert frozen.figures["gain"].mean == 0.0
     assert math.isnan(frozen.figures["hmean"].deviation)
     assert frozen.figures["step_ms"].num == 0
@@ -63,30 +92,75 @@ def test_means_and_spreads_by_hand(runs):
     assert comparison.frozen_visits[0].mean == pytest.approx(30.75)
 
 
+def test_methods_stand_by_gain_then_cost_then_name(tmp_path):
+    gains = {"b": 1.0, "worst": -2.0, "best": 4.0, "a": 1.0, "cheap": 1.0}
+    runs = [write_run(tmp_path / name, name, 0, hmean=30.0 + gain) for name, gain in gains.items()]
+    runs.append(write_run(tmp_path / "blind", "blind", 0, hmean=0.0, quality=None))
+    summary = json.loads((tmp_path / "cheap" / "summary.json").read_text())
+    summary["adaptation"]["forwards_per_frame"] = 0.1
+    (tmp_path / "cheap" / "summary.json").write_text(json.dumps(summary))
+    assert [row.method for row in compare(runs).methods] == ["best", "cheap", "a", "b", "worst", "blind"]
+
+
+def test_intervals_come_from_slices_and_seeds(tmp_path):
+    runs = [
+        write_run(tmp_path / "s0", "styled", 0, hmean=80.0, served_KK=GOOD),
+        write_run(tmp_path / "s1", "styled", 1, hmean=80.0, served_KK=GOOD),
+        write_run(tmp_path / "d0", "dacs", 0, hmean=40.0, served_KK=POOR),
+    ]
+    styled, dacs = compare(runs).methods
+    good, poor = 100 * 9 / 11, 100 * 6 / 14  # every frame alike: nothing varies
+    assert styled.intervals["hmean"] == Interval(pytest.approx(good), pytest.approx(good))
+    assert styled.intervals["gain"] == Interval(pytest.approx(good - poor), pytest.approx(good - poor))
+    assert styled.intervals["lead"] == styled.intervals["gain"]
+    assert dacs.intervals["gain"] == Interval(0.0, 0.0)
+    assert "lead" not in dacs.intervals
+    assert "| +50.0 +- 0.0 | [+39.0, +39.0] |" in markdown(compare(runs))
+
+
 def test_markdown(runs):
     lines = markdown(compare(runs)).splitlines()
-    assert "| frozen | 1 | 30.0 | 30.0 | +0.0 | -1.0 | 0.25 | 50.0 | - | 0 |" in lines
-    assert "| styled | 3 | 36.0 +- 2.0 | 31.0 +- 1.0 | +5.0 +- 1.0 | -1.0 +- 0.0 |" in "\n".join(lines)
-    assert "| rain_25mm | 30.8 | 30.0 | 36.0 +- 2.0 |" in lines
+    assert "| method | track | runs | hmean | frozen | gain | F/frame |" in lines
+    assert "| --- | --- | ---: | ---: | ---: | ---: | ---: |" in lines
+    assert "| frozen | none | 1 | 30.0 | 30.0 | +0.0 | 0.50 |" in lines
+    assert "| styled | source-replay | 3 | 36.0 +- 2.0 | 31.0 +- 1.0 | +5.0 +- 1.0 | 0.50 +- 0.00 |" in lines
+    assert "| frozen | none | -1.0 | -0.5 | 0.25 | 2.0 | 0.0 |" in lines
+    assert "| rain_25mm | 30.8 | 36.0 +- 2.0 | 30.0 |" in lines
+
+
+def test_figures_that_no_run_has_have_no_column(runs):
+    text = markdown(compare(runs))
+    assert "forgotten" not in text and "worst later round" not in text
+    assert "worst window" in text
 
 
 def test_csv_and_json_hold_the_same_figures(runs):
     comparison = compare(runs)
-    frozen, styled = csv.DictReader(io.StringIO(csv_text(comparison)))
+    styled, frozen = csv.DictReader(io.StringIO(csv_text(comparison)))
     assert float(styled["gain_mean"]) == 5.0
-    assert frozen["step_ms_mean"] == ""
+    assert frozen["step_ms_mean"] == "" == frozen["gain_low"]
+    assert {f"{name}_mean" for name in FIGURES} < styled.keys()
     parsed = json.loads(json_text(comparison))
-    assert parsed["methods"][1]["figures"]["gain"] == {"mean": 5.0, "deviation": 1.0, "num": 3}
-    assert parsed["methods"][0]["figures"]["step_ms"]["mean"] is None
+    assert parsed["methods"][0]["figures"]["gain"] == {"mean": 5.0, "deviation": 1.0, "num": 3}
+    assert parsed["methods"][1]["figures"]["step_ms"]["mean"] is None
 
 
-def test_terminal_table_and_page(runs, tmp_path):
-    console = Console(file=io.StringIO(), width=160)
-    console.print(rich_table(compare(runs)))
-    assert "+5.0 +- 1.0" in console.file.getvalue()
+def test_terminal_tables_fit_eighty_columns(runs, tmp_path):
+    runs.append(write_run(tmp_path / "d0", "dacs", 0, hmean=31.0, served_KK=GOOD))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(rich_tables(compare(runs)))
+    shown = console.file.getvalue()
+    assert re.search(r"styled +source-replay +36.0 +31.0 +\+5.0", shown)
+    assert "\u2026" not in shown
+
+
+def test_the_page_holds_tables_and_drawings_and_loads_nothing(runs, tmp_path):
+    runs.append(write_run(tmp_path / "d0", "dacs", 0, hmean=31.0, served_KK=GOOD))
     html = write_comparison(compare(runs), tmp_path / "out").read_text()
     assert '<td class="number good">+5.0 +- 1.0</td>' in html
     assert "mIoU by visit" in html
+    assert html.count("<svg") == 3
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".html", ".json", ".md"]
 
 
@@ -94,7 +168,8 @@ def test_unlabelled_runs_compare_by_their_costs(tmp_path):
     run = write_run(tmp_path / "a", "styled", 1, hmean=1.0, quality=None)
     comparison = compare([run])
     assert comparison.visits == ()
-    assert "| styled | 1 | - | - | - | - | - | 51.0 | 88.0 | 100 |" in markdown(comparison)
+    assert "| styled | source-replay | 100 | 88.0 | 51.0 |" in markdown(comparison)
+    assert write_comparison(comparison, tmp_path / "out").is_file()
 
 
 def test_runs_of_different_streams_are_refused(runs, tmp_path):
@@ -113,21 +188,3 @@ def test_nothing_and_unfinished_runs_are_refused(tmp_path):
         compare([])
     with pytest.raises(NotARunFolder, match="no readable summary"):
         compare([tmp_path])
-
-
-def test_grid_runs_only_what_is_missing(tmp_path):
-    known = [
-        write_run(tmp_path / "a", "styled", 0, hmean=34.0),
-        write_run(tmp_path / "b", "styled", 1, hmean=34.0, ended="interrupted"),
-        tmp_path / "nothing",
-    ]
-    launched = []
-
-    def run_one(method, seed):
-        launched.append((method, seed))
-        return write_run(tmp_path / f"new-{method}-{seed}", method, seed, hmean=33.0)
-
-    cells = fill_grid(["frozen", "styled"], [0, 1], run_one=run_one, known=known)
-    assert launched == [("frozen", 0), ("frozen", 1), ("styled", 1)]
-    assert [cell.name for cell in cells] == ["new-frozen-0", "new-frozen-1", "a", "new-styled-1"]
-    assert [row.seeds for row in compare(cells).methods] == [(0, 1), (0, 1)]

@@ -1,0 +1,111 @@
+"""The figures methods are compared by: where a run's summary has each, and how it is shown.
+
+In groups, in the order in which tables show them. mIoU and what comes from it is in points, lags in frames.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+from evaluation.run_folder import Row, lookup, number
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`of` reads it from a summary, nan where it is unknown. `is_signed` figures are gains: above 0 is good."""
+
+    heading: str
+    of: Callable[[Row], float]
+    digits: int = 1
+    is_signed: bool = False
+
+
+def _at(path: str, *, scale: float = 1.0) -> Callable[[Row], float]:
+    return lambda summary: scale * number(lookup(summary, path))
+
+
+def _count(path: str) -> Callable[[Row], float]:
+    def read(summary: Row) -> float:
+        found = lookup(summary, path)
+        return float(len(found)) if isinstance(found, list) else float("nan")
+
+    return read
+
+
+def _unsafe_in_a_visit(summary: Row) -> float:
+    if not isinstance(lookup(summary, "quality.unsafe_classes"), list):
+        return float("nan")
+    return float(len(lookup(summary, "quality.unsafe_visit.classes") or []))
+
+
+def _mean_lag(part: str) -> Callable[[Row], float]:
+    """Over the visits after the first, where that part came at all."""
+
+    def read(summary: Row) -> float:
+        lags = (lookup(summary, "quality.lags") or [])[1:]
+        known = [float(lag[part]) for lag in lags if lag.get(part) is not None]
+        return fmean(known) if known else float("nan")
+
+    return read
+
+
+GROUPS: dict[str, dict[str, Figure]] = {
+    "Score": {
+        "hmean": Figure("hmean", _at("quality.hmean")),
+        "hmean_frozen": Figure("frozen", _at("quality.hmean_frozen")),
+        "gain": Figure(
+            "gain",
+            lambda row: number(lookup(row, "quality.hmean")) - number(lookup(row, "quality.hmean_frozen")),
+            is_signed=True,
+        ),
+        "forwards_per_frame": Figure("F/frame", _at("adaptation.forwards_per_frame"), digits=2),
+    },
+    "Safety": {
+        "worst_drop": Figure("worst drop", _at("quality.worst_drop")),
+        "worst_window": Figure("worst window", _at("quality.worst_window")),
+        "negative_window_share": Figure("harmed windows", _at("quality.negative_window_share"), digits=2),
+        "unsafe_classes": Figure("classes hurt", _count("quality.unsafe_classes")),
+        "unsafe_in_a_visit": Figure("in one visit", _unsafe_in_a_visit),
+        "forgetting": Figure("forgotten", _at("quality.forgetting.points_lost")),
+        "worst_later_round": Figure("worst later round", _at("quality.worst_later_round"), is_signed=True),
+    },
+    "Lag and recurrence": {
+        "detected_frames": Figure("detected", _mean_lag("detected")),
+        "served_frames": Figure("served", _mean_lag("served")),
+        "plateau_frames": Figure("plateau", _mean_lag("plateau")),
+        "recurrence_gain": Figure("recurrence gain", _at("quality.recurrence.gain"), is_signed=True),
+        "recurrence_gain_frozen": Figure("frozen's", _at("quality.recurrence.gain_frozen"), is_signed=True),
+        "recurrence_frames": Figure("slowest second visit", _at("quality.recurrence.recovery_frames"), digits=0),
+    },
+    "Cost": {
+        "steps": Figure("steps", _at("adaptation.steps_applied"), digits=0),
+        "step_ms": Figure("step p50 ms", _at("adaptation.step_ms.p50")),
+        "step_ms_p95": Figure("p95 ms", _at("adaptation.step_ms.p95")),
+        "p99_ms": Figure("frame p99 ms", _at("latency_ms.capture_to_result.p99")),
+        "memory_mb": Figure("peak MiB", _at("memory.peak_rss_mb"), digits=0),
+        "device_mb": Figure(
+            "on device", lambda row: number(lookup(row, "memory.peak_device_mb")) or float("nan"), digits=0
+        ),
+        "trainable": Figure("trainable 1000s", _at("adaptation.trainable_parameters", scale=1e-3)),
+    },
+}
+FIGURES: dict[str, Figure] = {name: figure for group in GROUPS.values() for name, figure in group.items()}
+NOTES = {
+    "Score": (
+        "Means over seeds, +- sample standard deviation, mIoU in points; hmean is the harmonic mean over domain "
+        "visits. Brackets: 95 % intervals by block bootstrap over frames and seeds, of the gain (paired with frozen) "
+        "and of hmean less that of the method below (over next). F/frame: learning time over inference time, over the "
+        "whole run."
+    ),
+    "Safety": (
+        "Worst drop, worst window: largest shortfall against frozen on any visit, in any 100 frames (below 0: ahead "
+        "everywhere). Harmed windows: share more than 0.5 below frozen. Classes hurt: IoU more than 10 points below "
+        "frozen over the run, and in the worst visit. Forgotten: points lost on held-out source samples by the end."
+    ),
+    "Lag and recurrence": (
+        "Frames from a domain's first to its detection, to the first version served that was learnt in it, and to 95 % "
+        "of the visit's own plateau: means over visits after the first, where it came at all. Recurrence gain: later "
+        "visits to a domain less the first, beside the frozen model's; frames the second visit took to its plateau."
+    ),
+    "Cost": "Times are of the machine the runs were made on. Peak memory is of the whole process.",
+}

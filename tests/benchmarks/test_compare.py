@@ -1,0 +1,41 @@
+import pytest
+
+from benchmarks.compare import CompareConfig, cells, run_comparison
+from runtime.config import ConfigError, ModelConfig, ReplayConfig, StreamConfig
+
+
+def test_a_cell_for_each_method_and_seed_in_lockstep():
+    made = cells(CompareConfig(methods="styled,frozen", seeds="0,2", stream=StreamConfig(rounds=3)))
+    assert [cell.name for cell in made] == ["styled-0", "styled-2", "frozen-0", "frozen-2"]
+    assert {cell.config.run.pace for cell in made} == {"lockstep"}
+    played = [(cell.config.adaptation.method, cell.config.run.seed) for cell in made]
+    assert played == [("styled", 0), ("styled", 2), ("frozen", 0), ("frozen", 2)]
+    assert made[0].config.stream.rounds == 3 and not made[0].config.web.web
+
+
+def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
+    config = CompareConfig(
+        methods="frozen",
+        out=tmp_path / "out",
+        stream=StreamConfig(stream="dataset:camvid:test_dusk", data=tiny_world.data, max_frames=3),
+        model=ModelConfig(checkpoint=str(tiny_world.checkpoint)),
+        replay=ReplayConfig(replay_mb=1.0),
+    )
+    page = run_comparison(config)
+    assert "frozen  none" in capsys.readouterr().out
+    assert page.parent == tmp_path / "out" and page.is_file()
+    run_comparison(config)
+    assert "1 of 1 runs are there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"methods": "styled,dax"}, "'dax' is not known; nearest: dacs"),
+        ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
+        ({"jobs": 0}, "--jobs 0"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_line(options, words):
+    with pytest.raises(ConfigError, match=words):
+        CompareConfig(**options)
