@@ -29,6 +29,7 @@ from runtime.config import (
     RuntimeConfig,
     StreamConfig,
     WebConfig,
+    parse_latency,
 )
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
@@ -42,6 +43,9 @@ class CompareConfig:
     """Methods, separated by commas."""
     seeds: str = "0"
     """Seeds, separated by commas; figures are means over them."""
+    latency: str | None = None
+    """Play on a simulated clock, where an answer and a learning step take so many ms, as P+S, or as long as they take
+    here (measured): adds scores in which lateness counts."""
     jobs: int = 1
     """Runs at a time, each on one thread."""
     out: Path | None = None
@@ -54,6 +58,8 @@ class CompareConfig:
         check_names("--methods", self.methods, Oracle().methods)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
+        if self.latency is not None:
+            parse_latency(self.latency)
         check_at_least("--jobs", self.jobs, 1)
 
 
@@ -79,7 +85,7 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
                 model=config.model,
                 adaptation=dataclasses.replace(AdaptationConfig(), method=method),
                 replay=config.replay,
-                run=RunConfig(pace="lockstep", seed=int(seed), quiet=True),
+                run=RunConfig(pace="lockstep", seed=int(seed), latency=config.latency, quiet=True),
                 web=WebConfig(web=False),
             ),
         )

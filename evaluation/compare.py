@@ -15,7 +15,7 @@ from evaluation.run_folder import NotARunFolder, Row, lookup, number, read_summa
 from evaluation.slices import SLICES_NAME, read_slices
 from runtime.scores import POINTS
 
-SAME_ACROSS_RUNS = ("stream", "model", "size", "pace")
+SAME_ACROSS_RUNS = ("stream", "model", "size", "pace", "latency")
 POOLING_SEED = 0  # the same for all methods, so that equal runs get equal intervals
 
 
@@ -89,13 +89,14 @@ def compare(run_dirs: Sequence[Path]) -> Comparison:
 
     Raises:
         NotARunFolder: a folder has no readable summary.
-        IncomparableRuns: the runs differ in stream, model, size, pace or visits, or a cell occurs twice.
+        IncomparableRuns: the runs differ in stream, model, size, pace or latency, or a cell occurs twice.
     """
     if not run_dirs:
         raise IncomparableRuns("no runs to compare; give at least one run folder")
     summaries = {run_dir: _summary(run_dir) for run_dir in run_dirs}
     rows = list(summaries.values())
-    conditions = {key: _shared(key, summaries) for key in SAME_ACROSS_RUNS}
+    shared = {key: _shared(key, summaries) for key in SAME_ACROSS_RUNS}
+    conditions = {key: str(value) for key, value in shared.items() if value is not None}
     by_method: dict[str, list[Path]] = {}
     for run_dir, summary in summaries.items():
         by_method.setdefault(str(summary.get("method")), []).append(run_dir)
@@ -122,7 +123,7 @@ def _summary(run_dir: Path) -> Row:
     return summary
 
 
-def _shared(key: str, summaries: Mapping[Path, Row]) -> str:
+def _shared(key: str, summaries: Mapping[Path, Row]) -> object:
     """The one value all runs have."""
     (first_dir, first), *_ = summaries.items()
     for run_dir, summary in summaries.items():
@@ -130,7 +131,7 @@ def _shared(key: str, summaries: Mapping[Path, Row]) -> str:
             raise IncomparableRuns(
                 f"{run_dir}: {key} is {summary.get(key)}, expected {first.get(key)} as in {first_dir}"
             )
-    return str(first.get(key))
+    return first.get(key)
 
 
 def _shared_visits(summaries: Sequence[Row]) -> tuple[str, ...]:

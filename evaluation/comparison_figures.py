@@ -38,6 +38,17 @@ def _unsafe_in_a_visit(summary: Row) -> float:
     return float(len(lookup(summary, "quality.unsafe_visit.classes") or []))
 
 
+def _timed(read: Callable[[Row], float]) -> Callable[[Row], float]:
+    """Known only of runs whose times mean something."""
+    return lambda summary: read(summary) if lookup(summary, "quality.streaming") else float("nan")
+
+
+def _dropped(summary: Row) -> float:
+    counts = lookup(summary, "frames.dropped")
+    is_timed = bool(lookup(summary, "quality.streaming"))
+    return float(sum(counts.values())) if is_timed and isinstance(counts, dict) else float("nan")
+
+
 def _mean_lag(part: str) -> Callable[[Row], float]:
     """Over the visits after the first, where that part came at all."""
 
@@ -69,6 +80,12 @@ GROUPS: dict[str, dict[str, Figure]] = {
         "forgetting": Figure("forgotten", _at("quality.forgetting.points_lost")),
         "worst_later_round": Figure("worst later round", _at("quality.worst_later_round"), is_signed=True),
     },
+    "In time": {
+        "streaming": Figure("streaming", _at("quality.streaming.hmean")),
+        "deadline": Figure("deadline", _at("quality.deadline.hmean")),
+        "dropped": Figure("dropped", _dropped, digits=0),
+        "answered_p99_ms": Figure("p99 ms", _timed(_at("latency_ms.capture_to_result.p99"))),
+    },
     "Lag and recurrence": {
         "detected_frames": Figure("detected", _mean_lag("detected")),
         "served_frames": Figure("served", _mean_lag("served")),
@@ -91,6 +108,10 @@ GROUPS: dict[str, dict[str, Figure]] = {
 }
 FIGURES: dict[str, Figure] = {name: figure for group in GROUPS.values() for name, figure in group.items()}
 NOTES = {
+    "In time": (
+        "hmean over all captured frames. Streaming: the latest answer there is as a frame is captured, scored against "
+        "that frame. Deadline: an answer later than one frame period is wrong on every pixel."
+    ),
     "Score": (
         "Means over seeds, +- sample standard deviation, mIoU in points; hmean is the harmonic mean over domain "
         "visits. Brackets: 95 % intervals by block bootstrap over frames and seeds, of the gain (paired with frozen) "

@@ -9,6 +9,7 @@
 It joins parts and computes nothing itself. IoU is shown in points, as everywhere in the run folder.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast  # Any: JSON
@@ -19,6 +20,7 @@ from evaluation.recurrence import mean_gain, recurrences
 from evaluation.rounds import round_scores, worst_later_round
 from evaluation.safety import class_safety
 from evaluation.slices import SLICES_NAME, write_slices
+from evaluation.timed import TimedFigures, TimedScore
 from runtime.events import Event
 from runtime.scores import POINTS, Scores
 from runtime.state import State
@@ -31,10 +33,12 @@ class Scoreboard:
         self.classes = classes
         self._online = OnlineScore(classes)
         self._lags = LagLog()
+        self._timed = TimedScore(len(classes))
 
     def observe(self, event: Event) -> None:
         self._online.observe(event)
         self._lags.observe(event)
+        self._timed.observe(event)
 
     def scores(self) -> Scores | None:
         """Everything scored so far; None while no labelled frame was predicted."""
@@ -53,12 +57,13 @@ class Scoreboard:
 
     def state(self) -> State:
         """A copy."""
-        return {"online": self._online.state(), "lags": self._lags.state()}
+        return {"online": self._online.state(), "lags": self._lags.state(), "timed": self._timed.state()}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         self._online.load_state(cast(State, state["online"]))
         self._lags.load_state(cast(State, state["lags"]))
+        self._timed.load_state(cast(State, state["timed"]))
 
     def _quality(self, scores: Scores) -> dict[str, Any]:
         slices = self._online.slices()
@@ -77,6 +82,9 @@ class Scoreboard:
                 for one in rounds
             ],
             "worst_later_round": worst_later_round(rounds) * POINTS,
+            "streaming": _timed(self._timed.streaming()),
+            "deadline": _timed(self._timed.at_period()),
+            "deadlines": [_timed(figures) for figures in self._timed.deadlines()],
         }
 
     def _named(self, classes: Sequence[int]) -> list[str]:
@@ -96,6 +104,13 @@ class Scoreboard:
             }
             for lag in self._lags.lags()
         ]
+
+
+def _timed(figures: TimedFigures | None) -> dict[str, float] | None:
+    if figures is None:
+        return None
+    deadline = {} if math.isinf(figures.deadline_ms) else {"deadline_ms": figures.deadline_ms}
+    return {**deadline, "miou": figures.miou * POINTS, "hmean": figures.hmean * POINTS}
 
 
 def _recurrence(scores: Scores) -> dict[str, Any]:

@@ -1,21 +1,17 @@
 """The composition root: a configuration becomes the parts of a run.
 
-The only place, with `build_adaptation.py` and the command line, that reads configuration; everything below receives
-values and collaborators.
+The only place, with `build_adaptation.py`, `build_driver.py` and the command line, that reads configuration; everything
+below receives values and collaborators.
 The checkpoint loads first (it knows the size frames are brought to), then the stream opens: what a user mistyped is
 reported before anything slow or lasting happens.
 """
 
 import dataclasses
 import itertools
-import math
-import os
 import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,27 +28,22 @@ from runtime.adaptation.components import joined
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build_adaptation import SourceParts, build_adaptation, calibrated
+from runtime.build_driver import Driven, Driver, build_driver, simulation_of
 from runtime.config import (
     ConfigError,
     ModelConfig,
-    RunConfig,
     RuntimeConfig,
     nearest,
     parse_components,
     parse_size,
     parse_stages,
-    parse_threads,
 )
-from runtime.events import Event, Fault
-from runtime.lanes import Lane, open_lanes
-from runtime.live import Live
-from runtime.lockstep import Lockstep
+from runtime.events import Fault
+from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
 from runtime.recipes import resolved
-from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.serving import serve
 from runtime.shift.routing import Router
-from runtime.slack import OneAhead, SlackGate
 from runtime.snapshots import Snapshots
 from runtime.source import SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
@@ -65,19 +56,6 @@ from streams.stream import Stream, StreamOptions, open_stream
 ADAPTER_SEED = 0  # not the run's: what one run learnt another one can take up, as they begin alike
 
 Opener = Callable[[str, StreamOptions], Stream]
-
-
-class Driver(Protocol):
-    """Lockstep or Live: runs the stream to its end, every event through `dispatch`."""
-
-    def run(self, dispatch: Callable[[Event], None], stop: threading.Event) -> None: ...
-
-    def queue_depths(self) -> Mapping[str, Callable[[], float]]: ...
-
-    def silences(self) -> Mapping[str, Callable[[], float]]: ...
-
-    @property
-    def left_behind(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,15 +119,19 @@ def build(
     )
     source = calibrated(replay)
     router = Router(source) if config.adaptation.policy == "guarded" else None
-    predictor = Predictor(served, weights, clock=clock, router=router)
+    simulation = simulation_of(config.run, weights, measure=clock)
+    stamps = clock if simulation is None else simulation.clock
+    predictor = Predictor(served, simulation.view if simulation else weights, clock=stamps, router=router)
     _warm_up(predictor, size_HW)
     given = SourceParts(model, weights, replay, source, light_decoder)
-    adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=clock)
+    adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps)
     for note in adaptation.notes:
         faults.put(Fault(component="learner", detail=note, at_s=clock()))
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     return Parts(
-        driver=_driver(config, stream, predictor, adaptation.cycle, clock, lane=lanes.learning),
+        driver=build_driver(
+            config.run, Driven(stream, predictor, adaptation.cycle, lanes.learning), clock, simulation=simulation
+        ),
         stream=stream,
         weights=weights,
         model=model,
@@ -260,53 +242,3 @@ def _warm_up(predictor: Predictor, size_HW: tuple[int, int]) -> None:
     blank = Frame(index=-1, captured_at_s=0.0, image_HWC=np.zeros((*size_HW, 3), np.uint8))
     for _ in range(3):
         predictor.predict(blank)
-
-
-def _driver(
-    config: RuntimeConfig,
-    stream: Stream,
-    predictor: Predictor,
-    cycle: AdaptationCycle,
-    clock: Callable[[], float],
-    *,
-    lane: Lane,
-) -> Driver:
-    if config.run.pace == "lockstep":
-        return Lockstep(stream, predictor, cycle, clock=clock)
-    return Live(
-        stream,
-        predictor,
-        cycle,
-        clock=clock,
-        rules=_live_rules(config.run, stream, clock=clock, lane=lane),
-    )
-
-
-def _live_rules(run: RunConfig, stream: Stream, *, clock: Callable[[], float], lane: Lane) -> LiveRules:
-    return LiveRules(
-        threads=_threads(run),
-        adapt=run.adapt,
-        is_lossless=run.pace == "max" and not stream.is_live,
-        max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
-        lane=lane,
-        slack=_slack(lane, clock) if _fills_gaps(run) else None,
-    )
-
-
-def _fills_gaps(run: RunConfig) -> bool:
-    """At pace max inference waits for nothing, and nobody for it."""
-    return run.adapt == "gaps" and run.pace == "live"
-
-
-def _slack(lane: Lane, clock: Callable[[], float]) -> SlackGate:
-    """On a host a segment is over when its last call returns."""
-    is_host = lane.device.type == "cpu"
-    return SlackGate(clock=clock) if is_host else SlackGate(clock=clock, finish_segment=OneAhead(lane.record))
-
-
-def _threads(run: RunConfig) -> ThreadBudget:
-    if run.threads is not None:
-        return ThreadBudget(*parse_threads(run.threads))
-    num_cores = len(os.sched_getaffinity(0))
-    takes_turns = run.adapt == "inline" or _fills_gaps(run)
-    return ThreadBudget(num_cores, num_cores) if takes_turns else ThreadBudget.of_cores(num_cores)

@@ -169,6 +169,9 @@ class RunConfig:
     adapt: Literal["thread", "gaps", "inline", "off"] = "gaps"
     """gaps: learn while prediction waits for a frame (pace live; else as thread); thread: beside prediction; inline: in
     turn with it, as in lockstep; off: watch for shifts, never learn."""
+    latency: str | None = None
+    """Play pace lockstep on a simulated clock, where an answer and a learning step take so many ms, as P+S, or as long
+    as they take here (measured); frames come at the stream's rate, and a version serves from its step's end on."""
     threads: str | None = None
     """Compute threads of prediction and of learning as N+M, say 1+1; by the number of cores by default."""
     seed: int = 0
@@ -187,6 +190,14 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.threads is not None:
             parse_threads(self.threads)
+        if self.latency is not None:
+            parse_latency(self.latency)
+            _require(
+                self.pace == "lockstep", "--latency", self.latency, "pace lockstep", "add --pace lockstep"
+            )
+            _require(
+                self.adapt != "inline", "--latency", self.latency, "learning in gaps or beside", "leave --adapt out"
+            )
         _require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
         _require(
             self.shadow is None or 0 <= self.shadow <= 1, "--shadow", self.shadow, "0 to 1", "0 turns the shadow off"
@@ -263,6 +274,16 @@ def parse_components(text: str) -> dict[str, float | None]:
 def option_of(field_name: str) -> str:
     """The option a field is set by; a trailing underscore keeps a word of Python apart (`with_`)."""
     return "--" + field_name.rstrip("_").replace("_", "-")
+
+
+def parse_latency(text: str) -> tuple[float, float] | None:
+    """`P+S` in milliseconds to (P, S), both above 0; None for `measured`."""
+    if text == "measured":
+        return None
+    times_ms = [float(part) for part in text.split("+") if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", part)]
+    if len(times_ms) != 2 or text.count("+") != 1 or min(times_ms) <= 0:
+        raise ConfigError(f"--latency {text}: expected P+S in ms, or measured; for example --latency 60+120")
+    return times_ms[0], times_ms[1]
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -23,6 +23,8 @@ class RunStarted:
 
     `track` says what the method needs besides the stream (`runtime.adaptation.methods`).
     `round_length` is the number of frames after which the stream begins again, None where it does not.
+    `is_timed` says that frames come at the stream's rate and times mean something: those of a live run, or of the
+    simulated clock whose latencies `latency` names.
     """
 
     stream: str
@@ -40,6 +42,11 @@ class RunStarted:
     frozen_digest: str
     round_length: int | None = None
     track: str = ""
+    latency: str | None = None
+
+    @property
+    def is_timed(self) -> bool:
+        return self.pace == "live" or self.latency is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,12 +96,14 @@ class FrameDropped:
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameCaptured:
-    """A frame entered the runtime."""
+    """A frame entered the runtime. Its label is here for those who score what it was shown in its time."""
 
     index: int
     at_s: float
+    label_HW: np.ndarray | None = None
+    domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

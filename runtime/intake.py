@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from runtime.events import Event, Fault, FrameDropped
+from runtime.events import Event, Fault, FrameCaptured, FrameDropped
 from streams.frame import Frame
 
 NO_INDEX = -1  # of an item that is no frame
@@ -55,6 +55,12 @@ class FrameCheck:
 def index_of(item: object) -> int:
     """The index an item is accounted under."""
     return item.index if isinstance(item, Frame) and type(item.index) is int else NO_INDEX
+
+
+def captured(item: object, at_s: float) -> FrameCaptured:
+    """The event of its capture, whatever the item is."""
+    label_HW, domain = (item.label_HW, item.domain) if isinstance(item, Frame) else (None, None)
+    return FrameCaptured(index_of(item), at_s, label_HW=label_HW, domain=domain)
 
 
 class Freshness:

@@ -22,9 +22,9 @@ import torch
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.segments import Segments
 from runtime.event_queue import EventQueue
-from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
+from runtime.events import Event, Fault, FrameDropped, Prediction
 from runtime.inbox import Inbox
-from runtime.intake import FrameCheck, Freshness, index_of
+from runtime.intake import FrameCheck, Freshness, captured
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules
 from runtime.slot import LatestSlot
@@ -182,7 +182,7 @@ class Live:
         try:
             for item in self._stream:
                 heartbeat.rest()  # a lossless hand-over waits for inference
-                self._events.put_below(FrameCaptured(index_of(item), self._clock()), depth=MAX_WAITING_EVENTS)
+                self._events.put_below(captured(item, self._clock()), depth=MAX_WAITING_EVENTS)
                 refused = check.turn_away(item, at_s=self._clock())
                 for event in refused:
                     self._events.put(event)

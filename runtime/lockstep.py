@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.events import Event, FrameCaptured
-from runtime.intake import FrameCheck, index_of
+from runtime.events import Event
+from runtime.intake import FrameCheck, captured
 from runtime.predictor import Predictor
 from streams.frame import Frame
 from streams.stream import Stream
@@ -32,7 +32,7 @@ class Lockstep:
         check = FrameCheck()
         for item in self._stream:
             captured_at_s = self._clock()  # measured for the record; decides nothing
-            dispatch(FrameCaptured(index=index_of(item), at_s=captured_at_s))
+            dispatch(captured(item, captured_at_s))
             refused = check.turn_away(item, at_s=captured_at_s)
             for event in refused or self._answer(replace(item, captured_at_s=captured_at_s)):
                 dispatch(event)

@@ -6,6 +6,7 @@ it answers what the frozen model would have said.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 
@@ -14,8 +15,18 @@ from runtime.events import Prediction, ShadowPrediction
 from runtime.serving import Replica, SwappedReplica
 from runtime.shift.appearance import appearance
 from runtime.shift.routing import Router
-from runtime.weights import VersionedWeights
+from runtime.weights import Version, VersionedWeights
 from streams.frame import Frame
+
+
+class Published(Protocol):
+    """Versions as a reader sees them: the one that serves now, and version 0."""
+
+    @property
+    def latest(self) -> Version: ...
+
+    @property
+    def source(self) -> Version: ...
 
 
 class Predictor:
@@ -24,7 +35,7 @@ class Predictor:
     def __init__(
         self,
         replica: Replica,
-        weights: VersionedWeights,
+        weights: Published,
         *,
         clock: Callable[[], float],
         router: Router | None = None,

@@ -40,6 +40,11 @@ def refuse_changes(config: RuntimeConfig) -> None:
     if run_dir is None:
         return
     begun = load_run(run_dir)
+    if begun.run.latency is not None:
+        raise ConfigError(
+            f"--resume {run_dir}: its clock was simulated, and what was in flight there is gone; begin a new run with "
+            f"--config {run_dir / 'config.toml'}"
+        )
     for section in dataclasses.fields(begun):
         new, old = getattr(config, section.name), getattr(begun, section.name)
         for option in dataclasses.fields(old):

@@ -250,6 +250,7 @@ class Session:
             frozen_digest=frozen_digest(parts.model),
             round_length=parts.round_length,
             track=parts.track,
+            latency=config.run.latency,
         )
 
     def _closing(self, reason: str, wall_s: float) -> RunFinished:

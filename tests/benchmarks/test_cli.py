@@ -24,7 +24,7 @@ RUN_OPTIONS = {
     *("--method", "--with", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
     *("--library", "--library-mb"),
     *("--source", "--source-data", "--replay-mb"),
-    *("--pace", "--adapt", "--threads", "--seed", "--shadow"),
+    *("--pace", "--adapt", "--latency", "--threads", "--seed", "--shadow"),
     *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),
     *("--port", "--web", "--no-web", "--help"),
 }

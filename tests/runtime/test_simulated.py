@@ -1,0 +1,137 @@
+"""Runs on a simulated clock: when frames are answered, and by which version, follows from the latencies by hand."""
+
+import dataclasses
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from runtime.build import build
+from runtime.config import ConfigError, RunConfig, parse_latency
+from runtime.events import AdaptationStep, FrameCaptured, FrameDropped, Prediction, ShadowPrediction, SnapshotTaken
+from runtime.resume import load_run, refuse_changes
+
+FRAMES = 12
+
+
+def play(tiny_world, latency, *, fps=10.0, **run):
+    """Events of a run through the dusk split, learning from the third frame on at the latest."""
+    config = tiny_world.config(
+        stream={"fps": fps}, run={"pace": "lockstep", "latency": latency, "checkpoint_every_s": 1e6} | run
+    )
+    seen = []
+    build(config).driver.run(seen.append, threading.Event())
+    return seen
+
+
+def of(seen, kind):
+    return [event for event in seen if isinstance(event, kind)]
+
+
+def as_text(value):
+    return value.tobytes() if isinstance(value, np.ndarray) else repr(value)
+
+
+def answered(seen):
+    """Start and end of each answer by frame, in ms since the first capture."""
+    origin_s = of(seen, FrameCaptured)[0].at_s
+    return {
+        one.frame.index: tuple(round(1e3 * (at_s - origin_s), 3) for at_s in (one.started_at_s, one.finished_at_s))
+        for one in of(seen, Prediction)
+    }
+
+
+@pytest.fixture(scope="module")
+def in_gaps(tiny_world):
+    return play(tiny_world, "60+120")
+
+
+def test_frames_come_at_the_streams_rate_and_answers_take_their_time(in_gaps):
+    assert answered(in_gaps) == {n: (100.0 * n, 100.0 * n + 60.0) for n in range(FRAMES)}
+    assert [event.frame.captured_at_s for event in of(in_gaps, Prediction)] == [
+        event.at_s for event in of(in_gaps, FrameCaptured)
+    ]
+    assert all(event.label_HW is not None for event in of(in_gaps, FrameCaptured))
+
+
+def test_a_step_fills_gaps_and_its_version_serves_when_it_has_ended(in_gaps):
+    """120 ms of learning are three gaps of 40: begun after the answer to frame n, it is done as frame n + 3 comes."""
+    steps = of(in_gaps, AdaptationStep)
+    frames = [step.frame_index for step in steps]
+    assert len(frames) >= 3 and frames == list(range(frames[0], FRAMES, 3))
+    assert {round(step.duration_s, 6) for step in steps} == {0.12}
+    served = {event.frame.index: event.version for event in of(in_gaps, Prediction)}
+    for step in steps:
+        if step.outcome == "applied" and step.frame_index + 3 < FRAMES:
+            before = {version for frame, version in served.items() if frame < step.frame_index + 3}
+            assert step.version not in before and served[step.frame_index + 3] == step.version
+    assert max(served.values()) > 0
+
+
+def test_a_learner_with_a_device_of_its_own_never_pauses(tiny_world):
+    """Its steps follow each other every 120 ms; each shows in the first answer that begins after its end."""
+    seen = play(tiny_world, "60+120", adapt="thread")
+    origin_s = of(seen, FrameCaptured)[0].at_s
+    steps = of(seen, AdaptationStep)
+    begun_ms = [round(1e3 * (step.at_s - origin_s), 3) for step in steps]
+    assert begun_ms[0] % 100 == 60 and begun_ms == [begun_ms[0] + 120 * n for n in range(len(steps))]
+    served = {event.frame.index: event.version for event in of(seen, Prediction)}
+    applied = [(step, math.ceil((at_ms + 120) / 100)) for step, at_ms in zip(steps, begun_ms, strict=True)]
+    applied = [(step, first) for step, first in applied if step.outcome == "applied" and first < FRAMES]
+    assert len(applied) > 3
+    assert all(served[first] >= step.version > served[first - 1] for step, first in applied)
+
+
+def test_slow_answers_drop_frames_and_leave_no_gap(tiny_world):
+    """150 ms at 10 frames/s: one waits, every third is displaced, and inference never rests before the last."""
+    seen = play(tiny_world, "150+10")
+    expected = [0, 1, 2, 4, 5, 7, 8, 10, 11]
+    assert answered(seen) == {index: (150.0 * n, 150.0 * (n + 1)) for n, index in enumerate(expected)}
+    assert [(event.index, event.reason) for event in of(seen, FrameDropped)] == [(n, "stale") for n in (3, 6, 9)]
+    ended = max(event.finished_at_s for event in of(seen, Prediction))
+    assert all(step.at_s >= ended for step in of(seen, AdaptationStep))
+    assert {event.version for event in of(seen, Prediction)} == {0}
+
+
+def test_constant_latencies_repeat_bit_for_bit(tiny_world, in_gaps):
+    def facts(event):
+        values = {
+            field.name: getattr(event, field.name)
+            for field in dataclasses.fields(event)
+            if field.name not in ("at_s", "started_at_s", "finished_at_s", "frame", "duration_s", "state")
+        }
+        return type(event).__name__, {name: as_text(value) for name, value in values.items()}
+
+    again = play(tiny_world, "60+120")
+    assert [facts(event) for event in again] == [facts(event) for event in in_gaps]
+    assert not of(again, SnapshotTaken)
+
+
+def test_measured_latencies_are_those_of_this_machine(tiny_world):
+    seen = play(tiny_world, "measured", fps=0.5)
+    assert all(0 < event.inference_s < 2 for event in of(seen, Prediction))
+    steps = of(seen, AdaptationStep)
+    assert steps and all(step.duration_s > 0 for step in steps)
+    assert all(event.duration_s > 0 for event in of(seen, ShadowPrediction))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"latency": "60"}, "--latency 60: expected P\\+S in ms, or measured"),
+        ({"latency": "0+5"}, "--latency 0\\+5: expected P\\+S"),
+        ({"latency": "60+120", "pace": "live"}, "--latency 60\\+120: expected pace lockstep"),
+        ({"latency": "60+120", "adapt": "inline"}, "--latency 60\\+120: expected learning in gaps"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(options, words):
+    with pytest.raises(ConfigError, match=words):
+        RunConfig(**({"pace": "lockstep"} | options))
+    assert parse_latency("60.5+120") == (60.5, 120.0)
+
+
+def test_a_simulated_run_cannot_go_on(tmp_path):
+    (tmp_path / "config.toml").write_text('[run]\npace = "lockstep"\nlatency = "60+120"\n')
+    with pytest.raises(ConfigError, match="its clock was simulated"):
+        refuse_changes(load_run(tmp_path))
