@@ -7,7 +7,6 @@ frame; the frozen model answers every frame too. Each run is a process of its ow
 folder are not run again.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -40,7 +39,7 @@ class CompareConfig:
     """Run several methods on the same stream and compare their scores."""
 
     methods: str = "styled,dacs,frozen"
-    """Methods, separated by commas."""
+    """Methods, separated by commas, the oracle among them; with components as METHOD+NAME or METHOD+NAME=WEIGHT."""
     seeds: str = "0"
     """Seeds, separated by commas; figures are means over them."""
     latency: str | None = None
@@ -55,7 +54,7 @@ class CompareConfig:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     def __post_init__(self) -> None:
-        check_names("--methods", self.methods, Oracle().methods)
+        check_names("--methods", ",".join(words.split("+")[0] for words in self.methods.split(",")), Oracle().methods)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
         if self.latency is not None:
@@ -83,7 +82,7 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
             RuntimeConfig(
                 stream=config.stream,
                 model=config.model,
-                adaptation=dataclasses.replace(AdaptationConfig(), method=method),
+                adaptation=_adaptation(method),
                 replay=config.replay,
                 run=RunConfig(pace="lockstep", seed=int(seed), latency=config.latency, quiet=True),
                 web=WebConfig(web=False),
@@ -91,3 +90,9 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
         )
         for method, seed in product(config.methods.split(","), config.seeds.split(","))
     ]
+
+
+def _adaptation(words: str) -> AdaptationConfig:
+    """Of a method with its components, in the words in which runs name them."""
+    method, *components = words.split("+")
+    return AdaptationConfig(method=method, with_=",".join(components))

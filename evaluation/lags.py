@@ -1,5 +1,5 @@
 """How late adaptation is, in three parts: from a domain's first frame to its detection, to the first version served
-that was learnt in it, and (in `evaluation/visits.py`) to the plateau.
+that was learnt in it or recalled for it, and (in `evaluation/visits.py`) to the plateau.
 
 An observer that knows the true domain of each frame from the frame itself. All parts count frames of the stream, so
 frames that were dropped count too.
@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast  # Any: what a state holds
 
-from runtime.events import AdaptationStep, Event, Prediction, ShiftEvent, TrustChanged
+from runtime.events import AdaptationStep, Event, Prediction, Recall, ShiftEvent, TrustChanged
 from runtime.state import State
 
 MAX_LISTED = 256
-LEARNT = ("applied", "recalled")  # outcomes of a step that give a version to be served
 
 
 @dataclass(slots=True)
@@ -50,9 +49,11 @@ class LagLog:
             case ShiftEvent(frame_index=frame):
                 if (lag := self._visit_of(frame)) is not None and lag.detected is None:
                     lag.detected = frame - lag.first_frame
-            case AdaptationStep(frame_index=frame, outcome=outcome, version=version) if outcome in LEARNT:
-                self._publish(frame, version)
-            case TrustChanged(frame_index=frame, is_adapted=True, version=version):
+            case (
+                AdaptationStep(frame_index=frame, outcome="applied", version=version)
+                | TrustChanged(frame_index=frame, is_adapted=True, version=version)
+                | Recall(frame_index=frame, refusal="", version=version)
+            ):
                 self._publish(frame, version)
 
     def state(self) -> State:

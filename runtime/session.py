@@ -6,8 +6,6 @@ the calling thread, once to each observer. Scores and report come from packages 
 
 import dataclasses
 import os
-import platform
-import resource
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +16,6 @@ from typing import Any, Protocol
 import torch
 
 from models.tensorfile import CheckpointInvalid
-from models.trainable import frozen_digest
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import Opener, Parts, Start, build, method_entry
 from runtime.config import RuntimeConfig
@@ -27,11 +24,10 @@ from runtime.events import (
     Event,
     Fault,
     Observer,
-    RunFinished,
     RunResumed,
-    RunStarted,
     SnapshotTaken,
 )
+from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.metrics import Metrics, new_registry
 from runtime.origin import Origin, find_origin, hold
 from runtime.panel import Terminal, open_panel, render_summary
@@ -124,7 +120,7 @@ class Session:
         self._console = Terminal()
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
-        self._summary = SummaryBuilder(describe_environment(_device_name(parts.device)))
+        self._summary = SummaryBuilder(describe_environment(device_name(parts.device)))
         self._saver = Saver(
             self._record,
             observers={"scores": scorer, "summary": self._summary, "record": self._record},
@@ -152,7 +148,8 @@ class Session:
         finally:
             self._parts.stream.close()
             self._save_last()
-            self.dispatch(self._closing(reason, time.monotonic() - started_at_s))
+            accounts = Accounts(reason, time.monotonic() - started_at_s, self._saver.position.in_flight)
+            self.dispatch(closing(self._parts, accounts, stream_faults=self._saver.stream_faults()))
 
     def dispatch(self, event: Event) -> None:
         """Hand one event to every observer, then the faults they found and what became of checkpoints."""
@@ -225,50 +222,15 @@ class Session:
 
     def _open(self) -> None:
         """The first events; a run that goes on does so from its checkpoint."""
-        self.dispatch(self._opening())
+        self.dispatch(opening(self._config, self._parts, first_frame=self._origin.next_frame))
         if self._origin.is_resumed:
             checkpoint = self._origin.checkpoint
             version = 0 if checkpoint is None else checkpoint.version
             self.dispatch(RunResumed(self._origin.next_frame, version, time.monotonic(), self._origin.detail))
 
-    def _opening(self) -> RunStarted:
-        parts, config = self._parts, self._config
-        num_left = parts.stream.num_frames
-        return RunStarted(
-            stream=parts.stream.name,
-            method=config.adaptation.title,
-            model=parts.manifest.model,
-            device=str(parts.device),
-            seed=config.run.seed,
-            pace=config.run.pace,
-            size_HW=parts.size_HW,
-            stream_fps=parts.stream.fps,
-            num_frames=None if num_left is None else num_left + self._origin.next_frame,
-            classes=parts.manifest.classes,
-            trainable_parameters=parts.report.trainable if config.adaptation.method != "frozen" else 0,
-            total_parameters=parts.report.total,
-            frozen_digest=frozen_digest(parts.model),
-            round_length=parts.round_length,
-            track=parts.track,
-            latency=config.run.latency,
-        )
-
-    def _closing(self, reason: str, wall_s: float) -> RunFinished:
-        is_cuda = self._parts.device.type == "cuda"
-        return RunFinished(
-            reason=reason,
-            wall_s=wall_s,
-            in_flight=self._saver.position.in_flight,
-            frozen_digest=frozen_digest(self._parts.model),
-            peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            peak_device_mb=torch.cuda.max_memory_allocated() / 2**20 if is_cuda else 0.0,
-            replay_mb=self._parts.replay.statistics().num_bytes / 2**20,
-            stream_faults=dict(self._saver.stream_faults()),
-        )
-
     def _build_metrics(self) -> Metrics:
         parts = self._parts
-        environment = describe_environment(_device_name(parts.device))
+        environment = describe_environment(device_name(parts.device))
         metrics = Metrics(
             new_registry(),
             stream=parts.stream.name,
@@ -314,9 +276,3 @@ def _settle(device: torch.device) -> None:
     """Wait for what other threads' lanes were given; at the two ends of a run only."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()

@@ -1,7 +1,7 @@
 import pytest
 
 from evaluation.lags import MAX_LISTED, LagLog
-from runtime.events import ShiftEvent, TrustChanged
+from runtime.events import Recall, ShiftEvent, TrustChanged
 from tests.fakes import make_frame, make_prediction, make_step
 
 
@@ -44,6 +44,17 @@ def test_what_was_learnt_before_does_not_count_as_learnt_here():
     log.observe(TrustChanged(2, True, 0.7, 9, 0.0))
     answer(log, 3, "fog", version=9)
     assert log.lags()[1].served == 2
+
+
+def test_what_is_recalled_counts_unless_it_was_refused():
+    log = LagLog()
+    answer(log, 0, "rain")
+    log.observe(Recall(0, 1, 0.2, 3, 0.0, refusal="it lost a class"))
+    answer(log, 1, "rain", version=3)
+    assert log.lags()[0].served is None
+    log.observe(Recall(1, 0, 0.2, 4, 0.0))
+    answer(log, 2, "rain", version=4)
+    assert log.lags()[0].served == 2
 
 
 def test_events_that_come_late_belong_to_the_visit_of_their_frame():
