@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
-from benchmarks.options import check_at_least, check_names
+from benchmarks.options import check_at_least, check_names, with_exam
 from evaluation.compare import compare
 from evaluation.comparison_tables import rich_tables, write_comparison
 from evaluation.oracle import Oracle
@@ -83,7 +83,7 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
                 stream=config.stream,
                 model=config.model,
                 adaptation=_adaptation(method),
-                replay=config.replay,
+                replay=with_exam(config.replay),
                 run=RunConfig(pace="lockstep", seed=int(seed), latency=config.latency, quiet=True),
                 web=WebConfig(web=False),
             ),

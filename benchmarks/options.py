@@ -1,10 +1,18 @@
-"""What the options of benchmarks must satisfy; each check raises ConfigError with one line."""
+"""What the options of benchmarks must satisfy, and what they begin with; each check raises ConfigError, one line."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from benchmarks.conditions import usable_cores
 from runtime.adaptation.methods import METHODS
-from runtime.config import ConfigError, nearest
+from runtime.config import ConfigError, ReplayConfig, nearest
+
+HELD_OUT = 16  # source samples that runs which are compared are examined on
+
+
+def with_exam(replay: ReplayConfig) -> ReplayConfig:
+    """The same source, some samples of it held out so that forgetting is measured."""
+    return replace(replay, held_out=replay.held_out or HELD_OUT)
 
 
 def check_names(option: str, given: str, known: Collection[str]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.figures import QualityFigures, overview_table, quality_figures, visit_table
-from benchmarks.options import check_at_least, check_names
+from benchmarks.options import check_at_least, check_names, with_exam
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
 from evaluation.oracle import Oracle
@@ -115,7 +115,7 @@ def cell(config: QualityConfig, stream: str, method: str, seed: int) -> Cell:
             stream=played,
             model=model,
             adaptation=dataclasses.replace(base.adaptation, method=method),
-            replay=base.replay,
+            replay=with_exam(base.replay),
             run=RunConfig(pace="lockstep", seed=seed, shadow=1.0, quiet=True),
             web=WebConfig(web=False),
         ),

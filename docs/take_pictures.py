@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any  # JSON
 
@@ -23,10 +24,12 @@ from evaluation.scoreboard import Scoreboard
 from runtime.arguments import parse
 from runtime.config import RuntimeConfig
 from runtime.events import Event, Prediction
+from runtime.exam import Predict
 from runtime.panel_view import render_panel
 from runtime.scores import Scores
 from runtime.session import run_session
 from runtime.status import Status
+from streams.frame import Frame
 from streams.images import encode_jpeg, read_image
 
 FRAME = 440  # near the end of the 200 mm/h visit of rain_sequence: learning has had its time
@@ -60,6 +63,10 @@ class Photographer:
     def figures(self) -> dict[str, dict[str, Any]]:
         """What the summary gains."""
         return self._scorer.figures()
+
+    def examine(self, before: Predict, after: Predict, samples: Iterable[Frame]) -> None:
+        """Hand on what nobody asks for here."""
+        self._scorer.examine(before, after, samples)
 
     def save(self, run_dir: Path) -> None:
         """Leave the scorer's counts."""

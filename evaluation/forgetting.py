@@ -7,15 +7,14 @@ Pure: takes predictors as callables and samples as frames, so it knows neither m
 
 # H height, W width, C channels, K classes
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.confusion import Confusion
+from runtime.exam import Predict
 from streams.frame import Frame
-
-Predict = Callable[[np.ndarray], np.ndarray]  # image_HWC uint8 RGB -> labels_HW, classes in [0, K)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

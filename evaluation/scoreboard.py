@@ -3,17 +3,19 @@
     scoreboard = Scoreboard(classes)
     scoreboard.observe(event)              # every event
     scoreboard.scores()                    # at any time: page, panel, metrics
-    scoreboard.figures()                   # at the end: what summary.json gains
+    scoreboard.examine(before, after, held_out)  # at the end, if at all
+    scoreboard.figures()                   # then: what summary.json gains
     scoreboard.save(run_dir)               # and the counts that figures over several runs are made from
 
 It joins parts and computes nothing itself. IoU is shown in points, as everywhere in the run folder.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast  # Any: JSON
 
+from evaluation.forgetting import Forgetting, forgetting
 from evaluation.lags import LagLog
 from evaluation.online import OnlineScore
 from evaluation.recurrence import mean_gain, recurrences
@@ -22,8 +24,10 @@ from evaluation.safety import class_safety
 from evaluation.slices import SLICES_NAME, write_slices
 from evaluation.timed import TimedFigures, TimedScore
 from runtime.events import Event
+from runtime.exam import Predict
 from runtime.scores import POINTS, Scores
 from runtime.state import State
+from streams.frame import Frame
 
 
 class Scoreboard:
@@ -34,6 +38,7 @@ class Scoreboard:
         self._online = OnlineScore(classes)
         self._lags = LagLog()
         self._timed = TimedScore(len(classes))
+        self._forgetting: Forgetting | None = None
 
     def observe(self, event: Event) -> None:
         self._online.observe(event)
@@ -48,6 +53,12 @@ class Scoreboard:
         """What the summary gains, by section, as JSON values."""
         scores = self._online.scores()
         return {} if scores is None else {"quality": self._quality(scores)}
+
+    def examine(self, before: Predict, after: Predict, samples: Iterable[Frame]) -> None:
+        """Note what was forgotten of the source between two ways to answer; nothing where there are no samples."""
+        held_out = list(samples)
+        if held_out:
+            self._forgetting = forgetting(before, after, held_out, num_classes=len(self.classes))
 
     def save(self, run_dir: Path) -> None:
         """Leave the run's counts in its folder, where both models answered anything. OSError when the disk refuses."""
@@ -75,6 +86,7 @@ class Scoreboard:
             "unsafe_visit": None
             if safety.worst_visit is None
             else {"visit": safety.worst_visit, "classes": self._named(safety.in_worst_visit)},
+            "forgetting": self._forgotten(),
             "lags": self._lag_rows(scores),
             "recurrence": _recurrence(scores),
             "rounds": [
@@ -85,6 +97,18 @@ class Scoreboard:
             "streaming": _timed(self._timed.streaming()),
             "deadline": _timed(self._timed.at_period()),
             "deadlines": [_timed(figures) for figures in self._timed.deadlines()],
+        }
+
+    def _forgotten(self) -> dict[str, Any] | None:
+        found = self._forgetting
+        if found is None:
+            return None
+        return {
+            "samples": found.num_samples,
+            "miou_before": found.miou_before * POINTS,
+            "miou_after": found.miou_after * POINTS,
+            "points_lost": found.points_lost,
+            "classes_lost": self._named(found.classes_lost()),
         }
 
     def _named(self, classes: Sequence[int]) -> list[str]:

@@ -45,7 +45,7 @@ from runtime.recipes import resolved
 from runtime.serving import serve
 from runtime.shift.routing import Router
 from runtime.snapshots import Snapshots
-from runtime.source import SourceChoice, fill_replay
+from runtime.source import HeldOut, SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
 from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame
@@ -73,6 +73,7 @@ class Parts:
     size_HW: tuple[int, int]
     cycle: AdaptationCycle
     snapshots: Snapshots
+    held_out: HeldOut | None
     round_length: int | None
     keep_library: Callable[[], str]
     track: str
@@ -107,31 +108,28 @@ def build(
     model, light_decoder, manifest = _source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
-    report = _adapt(model.to(device), config.model)
-    replay = _filled(config, manifest, size_HW)
+    report, replay = _adapt(model.to(device), config.model), _filled(config, manifest, size_HW)
     lanes = open_lanes(device)
     weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
-    served = serve(
-        replica(model),
-        lanes.inference,
-        on_fault=lambda detail: faults.put(Fault(component="inference", detail=detail, at_s=clock())),
-    )
-    source = calibrated(replay)
-    router = Router(source) if config.adaptation.policy == "guarded" else None
+
+    def note(component: str, detail: str) -> None:
+        faults.put(Fault(component, detail, clock()))
+
+    served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
+    given = SourceParts(model, weights, replay, calibrated(replay), light_decoder)
+    router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
     simulation = simulation_of(config.run, weights, measure=clock)
     stamps = clock if simulation is None else simulation.clock
     predictor = Predictor(served, simulation.view if simulation else weights, clock=stamps, router=router)
     _warm_up(predictor, size_HW)
-    given = SourceParts(model, weights, replay, source, light_decoder)
     adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps)
-    for note in adaptation.notes:
-        faults.put(Fault(component="learner", detail=note, at_s=clock()))
+    for detail in adaptation.notes:
+        note("learner", detail)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
+    driven = Driven(stream, predictor, adaptation.cycle, lanes.learning)
     return Parts(
-        driver=build_driver(
-            config.run, Driven(stream, predictor, adaptation.cycle, lanes.learning), clock, simulation=simulation
-        ),
+        driver=build_driver(config.run, driven, clock, simulation=simulation),
         stream=stream,
         weights=weights,
         model=model,
@@ -142,6 +140,7 @@ def build(
         size_HW=size_HW,
         cycle=adaptation.cycle,
         snapshots=adaptation.snapshots,
+        held_out=_held_out(config, manifest, size_HW),
         round_length=round_length,
         keep_library=adaptation.keep_library,
         track=entry.track,
@@ -211,7 +210,13 @@ def _filled(config: RuntimeConfig, manifest: Manifest, size_HW: tuple[int, int])
         num_bytes=int(config.replay.replay_mb * 2**20),
         seed=config.run.seed,
         num_classes=manifest.num_classes,
+        num_held_out=config.replay.held_out,
     )
+
+
+def _held_out(config: RuntimeConfig, manifest: Manifest, size_HW: tuple[int, int]) -> HeldOut | None:
+    choice = SourceChoice.of(manifest, config.replay, data=config.stream.data)
+    return HeldOut(choice, size_HW, config.replay.held_out, config.run.seed) if config.replay.held_out else None
 
 
 def _adapt(model: SegmentationModel, config: ModelConfig) -> TrainableReport:

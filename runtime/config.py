@@ -142,8 +142,12 @@ class ReplayConfig:
     """Folder of the source data set; --data by default."""
     replay_mb: float = 64.0
     """Upper bound of the replay buffer in MiB."""
+    held_out: int = 0
+    """Source samples, at most, that are kept out of the replay; the newest version is scored on them at the end of the
+    run, beside the source model, for what was forgotten."""
 
     def __post_init__(self) -> None:
+        _require(self.held_out >= 0, "--held-out", self.held_out, "0 or more samples", "try 16")
         _require(0 < self.replay_mb < math.inf, "--replay-mb", self.replay_mb, "a size above 0", "try 64")
 
 

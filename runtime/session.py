@@ -8,7 +8,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from runtime.events import (
     RunResumed,
     SnapshotTaken,
 )
+from runtime.exam import Predict, answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.metrics import Metrics, new_registry
 from runtime.origin import Origin, find_origin, hold
@@ -39,12 +40,14 @@ from runtime.signals import stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
+from streams.frame import Frame
 from streams.stream import open_stream
 
 
 class Scorer(Observer, Protocol):
     """Compares predictions with labels; lives above this package. `figures` are what the summary gains at the end, by
-    section; `save` leaves in the run folder what else there is to keep.
+    section; `save` leaves in the run folder what else there is to keep. `examine` is given two ways to answer, the
+    source model's and the newest version's, and labelled source samples, once the run went to its end.
     """
 
     def scores(self) -> Scores | None: ...
@@ -52,6 +55,8 @@ class Scorer(Observer, Protocol):
     def figures(self) -> Mapping[str, Mapping[str, Any]]: ...
 
     def save(self, run_dir: Path) -> None: ...
+
+    def examine(self, before: Predict, after: Predict, samples: Iterable[Frame]) -> None: ...
 
 
 Finish = Callable[[Path], None]
@@ -87,6 +92,7 @@ def run_session(
     with stop_on_signals(session.stop):
         try:
             session.drive()
+            session.examine()
         finally:
             summary = session.close(finish)
     return Outcome(summary, origin.run_dir)
@@ -186,6 +192,16 @@ class Session:
             self._note_fault("checkpoint", f"{type(error).__name__}: {error}")
         for saved in self._saver.settle():
             self._hand_out(saved)
+
+    def examine(self) -> None:
+        """What was forgotten of the source, where that was asked for and the run was not cut short."""
+        parts, held_out = self._parts, self._parts.held_out
+        if held_out is None or self.stop.is_set():
+            return
+        before, after = (
+            answering(parts.model, version, parts.device) for version in (parts.weights.source, parts.weights.latest)
+        )
+        self._scorer.examine(before, after, held_out.frames())
 
     def close(self, finish: Finish) -> dict[str, Any]:
         """End page, panel and record; write summary and report, print the table; returns the summary."""

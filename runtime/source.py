@@ -18,10 +18,12 @@ from runtime.config import ConfigError, ReplayConfig, nearest
 from runtime.shift.calibration import MIN_SAMPLES
 from streams.datasets.samples import LabelledSamples
 from streams.datasets.splits import LAYOUTS, open_split
+from streams.frame import Frame
 from streams.synthetic.stream import clear_samples
 
 SYNTHETIC = "synthetic"
 MAX_RENDERED = 72  # 7 s on one core; more would keep a user waiting
+HELD_OUT_SEED_OFFSET = 104_729  # other scenes than those replayed
 REPLAY_SEED_OFFSET = 7919  # keeps the replay's generator apart from the learner's under one --seed
 
 
@@ -51,15 +53,43 @@ class SourceChoice:
         return cls(words, folder)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """At most `num` labelled samples of the source that no replay buffer of this seed holds, if it was told of them."""
+
+    choice: SourceChoice
+    size_HW: tuple[int, int]
+    num: int
+    seed: int
+
+    def frames(self) -> Iterator[Frame]:
+        """Labelled, numbered from 0; rendered or read as they are asked for."""
+        if self.choice.words == SYNTHETIC:
+            yield from clear_samples(self.num, seed=self.seed + HELD_OUT_SEED_OFFSET, size_HW=self.size_HW)
+            return
+        samples, order = _shuffled(self.choice, self.size_HW, seed=self.seed)
+        for number, index in enumerate(order[len(order) - _num_spared(len(order), self.num) :]):
+            image_HWC, label_HW = samples[int(index)]
+            yield Frame(number, 0.0, image_HWC, label_HW=label_HW)
+
+
 def fill_replay(
-    choice: SourceChoice, size_HW: tuple[int, int], *, num_bytes: int, seed: int, num_classes: int
+    choice: SourceChoice,
+    size_HW: tuple[int, int],
+    *,
+    num_bytes: int,
+    seed: int,
+    num_classes: int,
+    num_held_out: int = 0,
 ) -> ReplayBuffer:
-    """A buffer filled to its bound, or with all there is; ConfigError for fewer samples than calibration needs."""
+    """A buffer filled to its bound, or with all there is but what is held out; ConfigError for fewer samples than
+    calibration needs.
+    """
     generator = torch.Generator().manual_seed(seed + REPLAY_SEED_OFFSET)
     _require_room(size_HW, num_bytes)
     replay = ReplayBuffer(size_HW, capacity_bytes=num_bytes, generator=generator, num_classes=num_classes)
     capacity = replay.statistics().capacity_samples
-    for image_HWC, label_HW in _samples(choice, size_HW, num_samples=capacity, seed=seed):
+    for image_HWC, label_HW in _samples(choice, size_HW, num_samples=capacity, seed=seed, held_out=num_held_out):
         replay.add(image_HWC, label_HW)
     if len(replay) < MIN_SAMPLES:
         raise ConfigError(
@@ -80,14 +110,25 @@ def _require_room(size_HW: tuple[int, int], num_bytes: int) -> None:
 
 
 def _samples(
-    choice: SourceChoice, size_HW: tuple[int, int], *, num_samples: int, seed: int
+    choice: SourceChoice, size_HW: tuple[int, int], *, num_samples: int, seed: int, held_out: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if choice.words == SYNTHETIC:
         for frame in clear_samples(min(num_samples, MAX_RENDERED), seed=seed, size_HW=size_HW):
             assert frame.label_HW is not None
             yield frame.image_HWC, frame.label_HW
         return
+    samples, order = _shuffled(choice, size_HW, seed=seed)
+    for index in order[: len(order) - _num_spared(len(order), held_out)][:num_samples]:
+        yield samples[int(index)]
+
+
+def _shuffled(choice: SourceChoice, size_HW: tuple[int, int], *, seed: int) -> tuple[LabelledSamples, np.ndarray]:
+    """A data set's samples, and the order in which they are drawn: replay from its front, held-out ones at its end."""
     split = open_split(choice.words, choice.data, option="--source", is_source=True)
     samples = LabelledSamples(split, size_HW=size_HW)
-    for index in np.random.default_rng(seed).permutation(len(samples))[:num_samples]:
-        yield samples[int(index)]
+    return samples, np.random.default_rng(seed).permutation(len(samples))
+
+
+def _num_spared(num: int, held_out: int) -> int:
+    """Of `num` samples, how many can be held out: calibration needs some."""
+    return min(held_out, max(0, num - MIN_SAMPLES))

@@ -8,7 +8,7 @@ import torch
 from models.checkpoint import Manifest, Source
 from runtime.config import ConfigError, ReplayConfig
 from runtime.shift.calibration import MIN_SAMPLES
-from runtime.source import SourceChoice, fill_replay
+from runtime.source import HeldOut, SourceChoice, fill_replay
 from streams.datasets.splits import open_split
 
 HERE, THERE = Path("here"), Path("there")
@@ -19,8 +19,14 @@ def choose(trained_on, *, data=None, **options):
     return SourceChoice.of(manifest, ReplayConfig(**options), data=data)
 
 
-def fill(choice, *, num_bytes=2**20, seed=0):
-    return fill_replay(choice, (32, 64), num_bytes=num_bytes, seed=seed, num_classes=19)
+def fill(choice, *, num_bytes=2**20, seed=0, num_held_out=0):
+    return fill_replay(
+        choice, (32, 64), num_bytes=num_bytes, seed=seed, num_classes=19, num_held_out=num_held_out
+    )
+
+
+def images_in(replay):
+    return {image.numpy().tobytes() for image in replay.gather(torch.arange(len(replay)))[0]}
 
 
 def test_the_checkpoint_says_what_to_replay() -> None:
@@ -78,3 +84,26 @@ def test_the_synthetic_world_is_rendered_in_clear_weather() -> None:
     statistics = replay.statistics()
     assert MIN_SAMPLES <= len(replay) <= statistics.capacity_samples
     assert sum(count > 0 for count in statistics.pixels_by_class) >= 12
+
+
+@pytest.mark.parametrize(("asked", "spared"), [(3, 3), (10, 4)])  # of 20 samples calibration needs 16
+def test_held_out_samples_are_in_no_replay(tiny_world, asked, spared) -> None:
+    choice = SourceChoice("camvid:train", tiny_world.data)
+    replayed = images_in(fill(choice, seed=5, num_held_out=asked))
+    held_out = list(HeldOut(choice, (32, 64), asked, 5).frames())
+    assert (len(held_out), len(replayed)) == (spared, 20 - spared)
+    assert replayed | {frame.image_HWC.tobytes() for frame in held_out} == images_in(fill(choice))
+    assert all(frame.label_HW is not None for frame in held_out)
+
+
+def test_a_replay_with_room_to_spare_is_the_same_when_samples_are_held_out(tiny_world) -> None:
+    choice, num_bytes = SourceChoice("camvid:train", tiny_world.data), 16 * (32 * 64 * 4 + 1024)
+    plain, spared = (fill(choice, num_bytes=num_bytes, num_held_out=num) for num in (0, 3))
+    assert images_in(plain) == images_in(spared) and len(plain) == 16
+
+
+def test_rendered_samples_are_held_out_by_another_seed() -> None:
+    choice = SourceChoice("synthetic", None)
+    replay = fill_replay(choice, (32, 64), num_bytes=2**18, seed=0, num_classes=19)
+    (frame,) = HeldOut(choice, (32, 64), 1, 0).frames()
+    assert frame.image_HWC.tobytes() not in images_in(replay) and frame.label_HW is not None
