@@ -34,18 +34,18 @@ def test_a_version_answers_as_it_served(tiny_world) -> None:
     assert np.array_equal(before(first.frame.image_HWC), first.labels_HW)
 
 
-def test_a_run_is_examined_at_its_end_where_asked(tiny_world, tmp_path) -> None:
-    found = {}
-    for held_out in (0, 3):
-        config = tiny_world.config(
-            stream={"max_frames": 6},
-            replay={"held_out": held_out},
-            run={"pace": "lockstep", "run_dir": tmp_path / str(held_out)},
-        )
-        outcome = run_session(config, make_scorer=Scoreboard, finish=lambda _: None)
-        quality = outcome.summary["quality"]
-        found[held_out] = quality["forgetting"]
-    assert found[0] is None
-    assert found[3]["samples"] == 3
-    assert found[3]["points_lost"] == pytest.approx(found[3]["miou_before"] - found[3]["miou_after"])
-    assert found[3]["miou_before"] > quality["miou_frozen"]  # the source, not the dark stream
+@pytest.mark.parametrize(("method", "held_out"), [("styled", 0), ("styled", 3), ("frozen", 3)])
+def test_a_run_is_examined_at_its_end_where_asked(tiny_world, tmp_path, method, held_out) -> None:
+    config = tiny_world.config(
+        stream={"max_frames": 6},
+        adaptation={"method": method},
+        replay={"held_out": held_out},
+        run={"pace": "lockstep", "run_dir": tmp_path / "run"},
+    )
+    forgotten = run_session(config, make_scorer=Scoreboard, finish=lambda _: None).summary["quality"]["forgetting"]
+    if not held_out:
+        assert forgotten is None
+        return
+    assert forgotten["samples"] == 3 and forgotten["miou_before"] > 0
+    assert (forgotten["miou_before"] == forgotten["miou_after"]) == (method == "frozen")
+    assert forgotten["points_lost"] == pytest.approx(forgotten["miou_before"] - forgotten["miou_after"])
