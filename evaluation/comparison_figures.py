@@ -78,6 +78,8 @@ GROUPS: dict[str, dict[str, Figure]] = {
         "unsafe_classes": Figure("classes hurt", _count("quality.unsafe_classes")),
         "unsafe_in_a_visit": Figure("in one visit", _unsafe_in_a_visit),
         "forgetting": Figure("forgotten", _at("quality.forgetting.points_lost")),
+        "ece": Figure("ECE %", _at("quality.calibration.ece", scale=100.0)),
+        "ece_frozen": Figure("frozen's", _at("quality.calibration.ece_frozen", scale=100.0)),
         "worst_later_round": Figure("worst later round", _at("quality.worst_later_round"), is_signed=True),
     },
     "In time": {
@@ -121,7 +123,8 @@ NOTES = {
     "Safety": (
         "Worst drop, worst window: largest shortfall against frozen on any visit, in any 100 frames (below 0: ahead "
         "everywhere). Harmed windows: share more than 0.5 below frozen. Classes hurt: IoU more than 10 points below "
-        "frozen over the run, and in the worst visit. Forgotten: points lost on held-out source samples by the end."
+        "frozen over the run, and in the worst visit. Forgotten: points lost on held-out source samples by the end. "
+        "ECE: expected calibration error, 15 bins. Worst later round: its hmean less the first round's."
     ),
     "Lag and recurrence": (
         "Frames from a domain's first to its detection, to the first version served that was learnt in it, and to 95 % "

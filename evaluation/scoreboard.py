@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast  # Any: JSON
 
+from evaluation.calibration import Calibration
 from evaluation.forgetting import Forgetting, forgetting
 from evaluation.lags import LagLog
 from evaluation.online import OnlineScore
@@ -26,7 +27,7 @@ from evaluation.timed import TimedFigures, TimedScore
 from runtime.events import Event
 from runtime.exam import Predict
 from runtime.scores import POINTS, Scores
-from runtime.state import State
+from runtime.state import State, Stateful
 from streams.frame import Frame
 
 
@@ -38,12 +39,14 @@ class Scoreboard:
         self._online = OnlineScore(classes)
         self._lags = LagLog()
         self._timed = TimedScore(len(classes))
+        self._calibration = Calibration()
         self._forgetting: Forgetting | None = None
 
     def observe(self, event: Event) -> None:
         self._online.observe(event)
         self._lags.observe(event)
         self._timed.observe(event)
+        self._calibration.observe(event)
 
     def scores(self) -> Scores | None:
         """Everything scored so far; None while no labelled frame was predicted."""
@@ -68,13 +71,15 @@ class Scoreboard:
 
     def state(self) -> State:
         """A copy."""
-        return {"online": self._online.state(), "lags": self._lags.state(), "timed": self._timed.state()}
+        return {name: part.state() for name, part in self._parts().items()}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
-        self._online.load_state(cast(State, state["online"]))
-        self._lags.load_state(cast(State, state["lags"]))
-        self._timed.load_state(cast(State, state["timed"]))
+        for name, part in self._parts().items():
+            part.load_state(cast(State, state[name]))
+
+    def _parts(self) -> dict[str, Stateful]:
+        return {"online": self._online, "lags": self._lags, "timed": self._timed, "calibration": self._calibration}
 
     def _quality(self, scores: Scores) -> dict[str, Any]:
         slices = self._online.slices()
@@ -87,6 +92,7 @@ class Scoreboard:
             if safety.worst_visit is None
             else {"visit": safety.worst_visit, "classes": self._named(safety.in_worst_visit)},
             "forgetting": self._forgotten(),
+            "calibration": self._calibrated(),
             "lags": self._lag_rows(scores),
             "recurrence": _recurrence(scores),
             "rounds": [
@@ -110,6 +116,13 @@ class Scoreboard:
             "points_lost": found.points_lost,
             "classes_lost": self._named(found.classes_lost()),
         }
+
+    def _calibrated(self) -> dict[str, Any]:
+        served, frozen = self._calibration.served.reliability(), self._calibration.frozen.reliability()
+        rows = zip(served.num_B, served.confidence_B, served.accuracy_B, frozen.num_B, frozen.accuracy_B, strict=True)
+        keys = ("pixels", "confidence", "accuracy", "pixels_frozen", "accuracy_frozen")
+        bins = [dict(zip(keys, row, strict=True)) for row in rows]
+        return {"ece": served.ece, "ece_frozen": frozen.ece, "bins": bins}
 
     def _named(self, classes: Sequence[int]) -> list[str]:
         return [self.classes[k] for k in classes]

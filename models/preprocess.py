@@ -52,12 +52,18 @@ def certainty(logits_BKhw: Tensor) -> Tensor:
     """Per image, at the logits' own size, (B, 3): mean top-1 probability, mean entropy in nats, and the share of pixels
     whose top-1 probability is at least CONFIDENT.
     """
+    return confidence_and_certainty(logits_BKhw)[1]
+
+
+def confidence_and_certainty(logits_BKhw: Tensor) -> tuple[Tensor, Tensor]:
+    """The top-1 probabilities (B, h, w) themselves, and `certainty`, which they are computed for in any case."""
     log_p_BKhw = F.log_softmax(logits_BKhw.float(), dim=1)
     top_Bhw = log_p_BKhw.amax(dim=1)
-    confidence_B = top_Bhw.exp().mean(dim=(1, 2))
+    top_p_Bhw = top_Bhw.exp()
+    confidence_B = top_p_Bhw.mean(dim=(1, 2))
     entropy_B = -(log_p_BKhw.exp() * log_p_BKhw).sum(dim=1).mean(dim=(1, 2))
     confident_B = (top_Bhw >= math.log(CONFIDENT)).float().mean(dim=(1, 2))
-    return torch.stack([confidence_B, entropy_B, confident_B], dim=1)
+    return top_p_Bhw, torch.stack([confidence_B, entropy_B, confident_B], dim=1)
 
 
 @cache

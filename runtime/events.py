@@ -5,7 +5,7 @@ nothing.
 Arrays inside are shared, never written to.
 """
 
-# H height, W width
+# H height, W width (h w of the logits)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,6 +55,7 @@ class Prediction:
 
     Times are monotonic seconds; `confidence` is the mean top-1 probability in [0, 1], `entropy_nats` the mean entropy,
     `confident_share` the share of pixels whose top-1 probability is at least 0.968 (the pseudo-label weight of DACS).
+    `confidence_hw` holds the top-1 probabilities themselves, at the size of the logits.
     """
 
     frame: Frame
@@ -66,6 +67,7 @@ class Prediction:
     finished_at_s: float
     confident_share: float = 0.0
     appearance_F: np.ndarray | None = None
+    confidence_hw: np.ndarray | None = None
 
     @property
     def latency_s(self) -> float:
@@ -79,12 +81,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShadowPrediction:
-    """What the frozen model says of a frame, computed off the serving path; comes after the frame's `Prediction`."""
+    """What the frozen model says of a frame, computed off the serving path; comes after the frame's `Prediction`.
+
+    `confidence_hw` and `served_confidence_hw` are the top-1 probabilities of both, at the size of the logits.
+    """
 
     frame: Frame
     labels_HW: np.ndarray
     served_labels_HW: np.ndarray
     duration_s: float
+    confidence_hw: np.ndarray | None = None
+    served_confidence_hw: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Predictor:
             finished_at_s=self._clock(),
             confident_share=answer.confident_share,
             appearance_F=appearance_F,
+            confidence_hw=answer.confidence_hw,
         )
 
 
@@ -84,9 +85,12 @@ class Shadow:
 
     def predict(self, prediction: Prediction) -> ShadowPrediction:
         """Costs nothing while version 0 serves: the answer and its time are known."""
-        frame = prediction.frame
+        frame, served_HW, confidence_hw = prediction.frame, prediction.labels_HW, prediction.confidence_hw
         if prediction.version == 0:
-            return ShadowPrediction(frame, prediction.labels_HW, prediction.labels_HW, prediction.inference_s)
+            return ShadowPrediction(frame, served_HW, served_HW, prediction.inference_s, confidence_hw, confidence_hw)
         started_at_s = self._clock()
-        labels_HW = self._replica.answer(frame.image_HWC).labels_HW
-        return ShadowPrediction(frame, labels_HW, prediction.labels_HW, self._clock() - started_at_s)
+        answer = self._replica.answer(frame.image_HWC)
+        duration_s = self._clock() - started_at_s
+        return ShadowPrediction(
+            frame, answer.labels_HW, served_HW, duration_s, answer.confidence_hw, prediction.confidence_hw
+        )

@@ -12,7 +12,7 @@ The model that serves has a version's adapters folded into its weights, where th
 nothing per frame.
 """
 
-# H height, W width, C channels
+# H height, W width (h w of the logits), C channels
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from models.folding import fold_adapters
-from models.preprocess import certainty, labels_of, normalise, to_tensor
+from models.preprocess import confidence_and_certainty, labels_of, normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, load_adaptable
 from runtime.lanes import Lane, Recorded
@@ -35,9 +35,12 @@ NOTICEABLE = 1e-3  # in mean confidence or entropy (nats): far above rounding, f
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """In host memory: labels at the image's size (uint8), mean confidence, mean entropy, share of confident pixels."""
+    """In host memory: labels at the image's size (uint8); at the logits' size top-1 probabilities (float32), and their
+    mean, the mean entropy, the share of confident pixels.
+    """
 
     labels_HW: np.ndarray
+    confidence_hw: np.ndarray
     confidence: float
     entropy_nats: float
     confident_share: float
@@ -71,8 +74,8 @@ class SwappedReplica:
 
     def answer(self, image_HWC: np.ndarray) -> Answer:
         with torch.no_grad():
-            labels_HW, certainty_3 = compute(self._model, to_tensor(image_HWC).to(self._device))
-        return Answer(labels_HW.cpu().numpy(), *certainty_3.tolist())
+            labels_HW, confidence_hw, certainty_3 = compute(self._model, to_tensor(image_HWC).to(self._device))
+        return Answer(labels_HW.cpu().numpy(), confidence_hw.cpu().numpy(), *certainty_3.tolist())
 
 
 class CopiedReplica:
@@ -144,13 +147,15 @@ class StaticForward:
         self.size_HW = size_HW
         self._model = model
         self._lane = lane
-        is_pinned = lane.device.type == "cuda"  # copies leave the thread alone only to and from pinned memory
+        self._is_pinned = is_pinned = lane.device.type == "cuda"  # only then copies leave the thread alone
         self._sent_HWC = torch.zeros((*size_HW, 3), dtype=torch.uint8, pin_memory=is_pinned)
         self._labels_back_HW = torch.zeros(size_HW, dtype=torch.uint8, pin_memory=is_pinned)
+        self._confidence_back_hw = torch.zeros(0, 0)
         self._certainty_back_3 = torch.zeros(3, pin_memory=is_pinned)
         with lane.entered():
             self._image_HWC = torch.zeros_like(self._sent_HWC, device=lane.device)
             self._labels_HW = torch.zeros_like(self._labels_back_HW, device=lane.device)
+            self._confidence_hw = torch.zeros(0, 0, device=lane.device)
             self._certainty_3 = torch.zeros_like(self._certainty_back_3, device=lane.device)
         self._run = self._compute
 
@@ -161,9 +166,11 @@ class StaticForward:
             self._image_HWC.copy_(self._sent_HWC, non_blocking=True)
             self._run()
             self._labels_back_HW.copy_(self._labels_HW, non_blocking=True)
+            self._confidence_back_hw.copy_(self._confidence_hw, non_blocking=True)
             self._certainty_back_3.copy_(self._certainty_3, non_blocking=True)
             self._lane.record().wait()
-        return Answer(self._labels_back_HW.numpy().copy(), *self._certainty_back_3.tolist())
+        labels_HW, confidence_hw = self._labels_back_HW.numpy().copy(), self._confidence_back_hw.numpy().copy()
+        return Answer(labels_HW, confidence_hw, *self._certainty_back_3.tolist())
 
     def capture(self) -> None:
         """RuntimeError where the lane cannot; this object is of no use after that."""
@@ -174,16 +181,23 @@ class StaticForward:
             self._run = self._lane.capture(self._compute)
 
     def _compute(self) -> None:
-        labels_HW, certainty_3 = compute(self._model, self._image_HWC)
+        labels_HW, confidence_hw, certainty_3 = compute(self._model, self._image_HWC)
+        if self._confidence_hw.shape != confidence_hw.shape:  # the first pass of all tells how large logits are
+            self._confidence_hw = torch.zeros_like(confidence_hw)
+            self._confidence_back_hw = torch.zeros(confidence_hw.shape, pin_memory=self._is_pinned)
         self._labels_HW.copy_(labels_HW)
+        self._confidence_hw.copy_(confidence_hw)
         self._certainty_3.copy_(certainty_3)
 
 
-def compute(model: nn.Module, image_HWC: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (H, W) and certainty (3,) of one uint8 image on its device; nothing waits for the device in here."""
+def compute(model: nn.Module, image_HWC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels (H, W), confidence (h, w) and certainty (3,) of one uint8 image on its device; nothing waits for the
+    device in here.
+    """
     logits_BKHW: Tensor = model(normalise(image_HWC[None]))
     size_HW = (image_HWC.shape[0], image_HWC.shape[1])
-    return labels_of(logits_BKHW, size_HW)[0], certainty(logits_BKHW)[0]
+    confidence_Bhw, certainty_B3 = confidence_and_certainty(logits_BKHW)
+    return labels_of(logits_BKHW, size_HW)[0], confidence_Bhw[0], certainty_B3[0]
 
 
 def _differ(one: Answer, other: Answer) -> bool:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from models.preprocess import (
     MEAN_RGB,
     certainty,
+    confidence_and_certainty,
     labels_of,
     normalise,
     to_tensor,
@@ -66,6 +67,9 @@ def test_certainty_of_uniform_and_certain_images() -> None:
     logits = torch.zeros(2, 4, 3, 3)
     logits[1, 2] = 1000.0
     confidence, entropy, confident = certainty(logits).unbind(1)
+    top_p, means = confidence_and_certainty(logits)
+    assert torch.equal(means, certainty(logits))
+    assert top_p.shape == (2, 3, 3) and top_p[0].flatten().tolist() == pytest.approx([0.25] * 9)
     assert confident.tolist() == [0.0, 1.0]
     assert confidence.tolist() == pytest.approx([0.25, 1.0])
     assert entropy.tolist() == pytest.approx([math.log(4), 0.0])
