@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from evaluation import page, tables
+from evaluation import findings, page, tables
 from evaluation.plots import draw_latency_cdf, draw_over_time
 from evaluation.previews import preview_strips
 from evaluation.run_folder import NotARunFolder, RunFolder, lookup, read_run
@@ -64,9 +64,14 @@ def render(run: RunFolder) -> str:
             page.columns(
                 [
                     page.section("Accuracy by class", tables.class_table(run), note=tables.CLASS_NOTE),
+                    findings.rounds_section(run),
+                    findings.recurrence_section(run),
                     page.section("Adaptation", tables.adaptation_table(run, timeline)),
                 ],
                 [
+                    findings.source_section(run),
+                    findings.calibration_section(run),
+                    findings.timed_section(run),
                     page.section("Latency", draw_latency_cdf(timeline), tables.latency_table(run, timeline)),
                     page.section("Detected shifts", tables.shift_table(run, timeline)),
                 ],

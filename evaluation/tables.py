@@ -15,14 +15,19 @@ from evaluation.timeline import EFFECTIVE_OUTCOMES, Timeline, percentiles
 
 DEAD_BELOW = 5.0  # IoU in points under which a class counts as lost, if the frozen model still had twice as much
 MAX_SHIFT_ROWS = 40
+VISIT_COLUMNS = (
+    *("visit", "from frame", "frames", "frozen", "adapted", "difference"),
+    *("detected", "served", "recovery"),
+)
 HARMFUL_DROP = 0.5  # points below frozen from which a worst drop is shown as bad
 VISIT_NOTE = (
     "mIoU in points. Where the frozen model shadowed only a part of the frames, both models are scored on that part. "
-    "Recovery: frames until the visit reached 95 % of its own plateau."
+    "Frames from the visit's first until it was detected as a shift, until a version was served that was learnt in it, "
+    "and until it reached 95 % of its own plateau (recovery)."
 )
 CLASS_NOTE = (
     f"IoU in points over the whole run, adapted above frozen. Marked: classes the adapted model has lost (below "
-    f"{DEAD_BELOW:g}, frozen at least twice that)."
+    f"{DEAD_BELOW:g}, frozen at least twice that), and classes hurt (more than 10 points below frozen)."
 )
 
 
@@ -84,12 +89,14 @@ def visit_table(run: RunFolder) -> str:
     if not domains:
         return ""
     recovery = [None, *(lookup(quality, "recovery_frames") or [])]
-    header = [Cell(name, kind) for name, kind in (("visit", ""), ("from frame", "number"), ("frames", "number"))]
-    header += [Cell(name, "number") for name in ("frozen", "adapted", "difference", "recovery")] + [Cell("")]
+    lags = {lag.get("visit"): lag for lag in lookup(quality, "lags") or []}
+    header = [Cell(name, "number" if name != "visit" else "") for name in VISIT_COLUMNS] + [Cell("")]
     rows = []
     for position, row in enumerate(domains):
         ours, theirs = number(row.get("miou")), number(row.get("miou_frozen"))
-        frames = number(recovery[position]) if position < len(recovery) else math.nan
+        recovered = recovery[position] if position < len(recovery) else None
+        lag = lags.get(row.get("visit"), {})
+        delays = [number(value) for value in (lag.get("detected"), lag.get("served"), recovered)]
         rows.append(
             [
                 page.text(row.get("name")),
@@ -97,25 +104,27 @@ def visit_table(run: RunFolder) -> str:
                 page.figure(theirs),
                 page.figure(ours),
                 page.difference(ours - theirs),
-                page.figure(frames, digits=0),
+                *(page.figure(delay, digits=0) for delay in delays),
                 page.bars(ours, theirs),
             ]
         )
     for name, suffix in (("harmonic mean", "hmean"), ("all frames", "miou")):
         ours, theirs = number(quality.get(suffix)), number(quality.get(f"{suffix}_frozen"))
         total = [page.text(name), Cell(""), Cell(""), page.figure(theirs), page.figure(ours)]
-        rows.append([*total, page.difference(ours - theirs), Cell(""), page.bars(ours, theirs)])
+        rows.append([*total, page.difference(ours - theirs), *[Cell("")] * 3, page.bars(ours, theirs)])
     return page.table(header, rows, row_kinds=[""] * len(domains) + ["total", "total"])
 
 
 def class_table(run: RunFolder) -> str:
     """IoU by class, with lost classes marked; empty without labels."""
     rows, kinds = [], []
+    hurt = lookup(run.summary, "quality.unsafe_classes") or []
     for row in lookup(run.summary, "quality.classes") or []:
         ours, theirs = number(row.get("iou")), number(row.get("iou_frozen"))
         is_dead = ours < DEAD_BELOW and theirs >= 2 * DEAD_BELOW
         name = page.text(str(row.get("name")).replace("_", " ")).html
-        named = Cell(f'{name}<span class="badge">lost</span>' if is_dead else name)
+        badge = "lost" if is_dead else "hurt" if row.get("name") in hurt else ""
+        named = Cell(f'{name}<span class="badge">{badge}</span>' if badge else name)
         figures = [page.figure(theirs), page.figure(ours), page.difference(ours - theirs)]
         rows.append([named, *figures, page.bars(ours, theirs)])
         kinds.append("dead" if is_dead else "")
@@ -202,7 +211,16 @@ def _quality_tiles(run: RunFolder, timeline: Timeline) -> Iterator[str]:
         note = "points, worst visit" if drop > 0 else "no visit below frozen"
         yield page.tile("worst drop", page.decimal(max(drop, 0.0)), note, kind=kind)
     if math.isfinite(share := number(quality.get("negative_window_share"))):
-        yield page.tile("harmed windows", f"{100 * share:.0f} %", "over 0.5 below frozen")
+        shortfall = number(quality.get("worst_window"))
+        note = f"worst {page.decimal(max(shortfall, 0.0))} below frozen" if math.isfinite(shortfall) else "below frozen"
+        yield page.tile("harmed windows", f"{100 * share:.0f} %", note)
+    if lookup(quality, "streaming") is not None:
+        late = page.decimal(number(lookup(quality, "deadline.hmean")))
+        yield page.tile("streaming mIoU", page.decimal(number(lookup(quality, "streaming.hmean"))), f"deadline {late}")
+    if lookup(quality, "forgetting") is not None:
+        lost = number(lookup(quality, "forgetting.points_lost"))
+        kind = "bad" if lost > HARMFUL_DROP else ""
+        yield page.tile("forgotten", page.decimal(lost), "points on held-out source", kind=kind)
 
 
 def _health_tiles(run: RunFolder, timeline: Timeline) -> Iterator[str]:
