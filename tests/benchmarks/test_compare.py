@@ -31,7 +31,7 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"methods": "styled,dax"}, "'dax' is not known; nearest: dacs"),
+        ({"methods": "styled,dax"}, "'dax' is not known; nearest: onda, dacs"),
         ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
         ({"jobs": 0}, "--jobs 0"),
     ],
