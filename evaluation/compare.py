@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evaluation.bootstrap import Interval, Replicates, interval, pooled, resample
 from evaluation.comparison_figures import FIGURES
+from evaluation.curves import WindowedCurve, mean_curve, windowed_curve
 from evaluation.run_folder import NotARunFolder, Row, lookup, number, read_summary
 from evaluation.slices import SLICES_NAME, read_slices
 from runtime.scores import POINTS
@@ -45,7 +46,8 @@ class MethodFigures:
 
     `track` says what it needs besides the stream (empty where runs do not tell). `intervals`, in points, are of hmean,
     hmean_frozen and gain, and under `lead` of its hmean less that of the method ranked next, on the same frames; none
-    where runs left no slices, or have no seed in common.
+    where runs left no slices, or have no seed in common. `windowed` is its mIoU along the stream; None where no
+    run is as long as a window.
     """
 
     method: str
@@ -54,6 +56,7 @@ class MethodFigures:
     figures: Mapping[str, Spread]
     intervals: Mapping[str, Interval]
     visits: tuple[Spread, ...]
+    windowed: WindowedCurve | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """The runs of one method; `replicates` by seed, of those that left slices."""
+    """The runs of one method; `replicates` by seed and `curves`, of those that left slices."""
 
     method: str
     summaries: Sequence[Row]
     replicates: Mapping[int, Replicates]
+    curves: Sequence[WindowedCurve]
 
     @property
     def rank(self) -> tuple[float, float, str]:
@@ -144,12 +148,14 @@ def _group(method: str, summaries: Mapping[Path, Row]) -> _Group:
     seeds = [summary.get("seed") for summary in summaries.values()]
     if len(set(seeds)) < len(seeds):
         raise IncomparableRuns(f"method {method} has two runs of one seed among {seeds}; give each cell once")
-    replicates = {
-        _seed(summary): resample(slices, seed=_seed(summary))
+    counts = {
+        _seed(summary): slices
         for run_dir, summary in summaries.items()
         if (slices := read_slices(run_dir / SLICES_NAME)) is not None
     }
-    return _Group(method, list(summaries.values()), replicates)
+    replicates = {seed: resample(slices, seed=seed) for seed, slices in counts.items()}
+    curves = [windowed_curve(slices) for slices in counts.values()]
+    return _Group(method, list(summaries.values()), replicates, curves)
 
 
 def _method_figures(group: _Group, following: _Group | None, num_visits: int) -> MethodFigures:
@@ -160,6 +166,7 @@ def _method_figures(group: _Group, following: _Group | None, num_visits: int) ->
         figures={name: _spread(group.summaries, name) for name in FIGURES},
         intervals=_intervals(group.replicates, {} if following is None else following.replicates),
         visits=_visit_spreads(group.summaries, "miou", num_visits),
+        windowed=mean_curve(group.curves),
     )
 
 

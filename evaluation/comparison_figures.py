@@ -71,6 +71,12 @@ GROUPS: dict[str, dict[str, Figure]] = {
         ),
         "forwards_per_frame": Figure("F/frame", _at("adaptation.forwards_per_frame"), digits=2),
     },
+    "All frames": {
+        "miou": Figure("mIoU", _at("quality.miou")),
+        "miou_frozen": Figure("frozen's", _at("quality.miou_frozen")),
+        "windowed": Figure("windowed", _at("quality.windowed.miou")),
+        "windowed_frozen": Figure("frozen's", _at("quality.windowed.miou_frozen")),
+    },
     "Safety": {
         "worst_drop": Figure("worst drop", _at("quality.worst_drop")),
         "worst_window": Figure("worst window", _at("quality.worst_window")),
@@ -119,6 +125,10 @@ NOTES = {
         "visits. Brackets: 95 % intervals by block bootstrap over frames and seeds, of the gain (paired with frozen) "
         "and of hmean less that of the method below (over next). F/frame: learning time over inference time, over the "
         "whole run."
+    ),
+    "All frames": (
+        "mIoU of all frames counted together (cumulative), and its mean over windows of 100 frames, one ending at each "
+        "frame (windowed)."
     ),
     "Safety": (
         "Worst drop, worst window: largest shortfall against frozen on any visit, in any 100 frames (below 0: ahead "

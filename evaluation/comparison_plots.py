@@ -1,4 +1,4 @@
-"""The drawings of a comparison, each as SVG text: gains with their intervals, gain against cost, mIoU over the visits.
+"""The drawings of a comparison, each as SVG text: gains with intervals, gain against cost, mIoU by visit and by window.
 
 Text stays text and methods keep one colour in all drawings of a page. Empty text where there is nothing to draw.
 """
@@ -88,6 +88,27 @@ def draw_visits(comparison: Comparison) -> str:
             places, comparison.visits, rotation=30 if is_crowded else 0, ha="right" if is_crowded else "center"
         )
         axes.set_ylim(bottom=0)
+        axes.set_ylabel("mIoU (points)")
+        _finish(axes, axis="y")
+        figure.legend(loc="outside upper center", ncols=8)
+        return svg(figure)
+
+
+def draw_windowed(comparison: Comparison) -> str:
+    """mIoU over windows along the stream: frozen in grey, each method a line."""
+    known = [(row, row.windowed) for row in comparison.methods if row.windowed is not None]
+    if not known:
+        return ""
+    colors = _colors(comparison)
+    with style("windowed"):
+        figure = Figure(figsize=(11.5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        _, first = known[0]
+        axes.plot(first.frames, first.frozen, color=FROZEN, linewidth=4.0, alpha=0.45, label="frozen (shadow)")
+        for row, curve in known:
+            axes.plot(curve.frames, curve.served, color=colors[row.method], linewidth=1.4, label=row.method)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("frame")
         axes.set_ylabel("mIoU (points)")
         _finish(axes, axis="y")
         figure.legend(loc="outside upper center", ncols=8)

@@ -18,7 +18,7 @@ from evaluation import page
 from evaluation.bootstrap import Interval
 from evaluation.compare import Comparison, Spread
 from evaluation.comparison_figures import FIGURES, GROUPS, NOTES
-from evaluation.comparison_plots import draw_cost, draw_gains, draw_visits
+from evaluation.comparison_plots import draw_cost, draw_gains, draw_visits, draw_windowed
 from evaluation.page import Cell
 from runtime.json_values import to_json
 
@@ -101,10 +101,12 @@ def html(comparison: Comparison) -> str:
             )
         ],
     )
-    over_visits = page.section("mIoU over the visits", draw_visits(comparison))
-    return page.page(
-        _title(comparison), [page.title(_title(comparison), facts), score, plots, *others, over_visits, *visits]
-    )
+    over_time = [
+        page.section("mIoU over the visits", draw_visits(comparison)),
+        page.section("mIoU over windows", draw_windowed(comparison), note="Over the last 100 frames."),
+    ]
+    title = _title(comparison)
+    return page.page(title, [page.title(title, facts), score, plots, *others, *over_time, *visits])
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:

@@ -109,6 +109,11 @@ class OnlineScore:
         """See `HarmedWindows.worst`."""
         return self._windows.worst
 
+    @property
+    def windowed(self) -> tuple[float, float]:
+        """Mean mIoU over windows, adapted and frozen; see `HarmedWindows`."""
+        return self._windows.mean_served, self._windows.mean_frozen
+
     def slices(self) -> Slices:
         """Counts of all frames that both models answered, a copy."""
         with self._lock:

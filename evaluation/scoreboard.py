@@ -84,8 +84,10 @@ class Scoreboard:
     def _quality(self, scores: Scores) -> dict[str, Any]:
         slices = self._online.slices()
         safety, rounds = class_safety(slices), round_scores(slices)
+        windowed, windowed_frozen = self._online.windowed
         return {
             "gain": (scores.hmean - scores.hmean_frozen) * POINTS,
+            "windowed": {"miou": windowed * POINTS, "miou_frozen": windowed_frozen * POINTS},
             "worst_window": self._online.worst_window * POINTS,
             "unsafe_classes": self._named(safety.over_run),
             "unsafe_visit": None

@@ -44,13 +44,27 @@ class SlidingPair:
 
 
 class HarmedWindows:
-    """Every full window, one ending at each frame from the WINDOW_FRAMES-th on: how many are harmed, and the worst."""
+    """Every full window, one ending at each frame from the WINDOW_FRAMES-th on: their mean scores, how many are harmed,
+    and the worst.
+    """
 
     def __init__(self, num_classes: int) -> None:
         self._pair = SlidingPair(num_classes, length=WINDOW_FRAMES)
         self._num_windows = 0
         self._num_negative = 0
         self._worst = math.nan
+        self._sum_served = 0.0
+        self._sum_frozen = 0.0
+
+    @property
+    def mean_served(self) -> float:
+        """Mean over windows of the adapted model's mIoU, in [0, 1]; nan before the first full window."""
+        return self._sum_served / self._num_windows if self._num_windows else math.nan
+
+    @property
+    def mean_frozen(self) -> float:
+        """The same of the frozen model."""
+        return self._sum_frozen / self._num_windows if self._num_windows else math.nan
 
     @property
     def share(self) -> float:
@@ -69,8 +83,13 @@ class HarmedWindows:
         self._pair.push(position, served_KK, frozen_KK)
         if position < WINDOW_FRAMES:
             return
-        shortfall = self._pair.frozen.miou - self._pair.served.miou
+        served, frozen = self._pair.served.miou, self._pair.frozen.miou
+        shortfall = frozen - served
+        if math.isnan(shortfall):
+            return  # not one labelled pixel
         self._num_windows += 1
+        self._sum_served += served
+        self._sum_frozen += frozen
         self._num_negative += shortfall > NEGATIVE_MARGIN
         self._worst = shortfall if math.isnan(self._worst) else max(self._worst, shortfall)
 
@@ -80,6 +99,7 @@ class HarmedWindows:
             "num_windows": self._num_windows,
             "num_negative": self._num_negative,
             "worst": self._worst,
+            "sums": [self._sum_served, self._sum_frozen],
             "pair": self._pair.state(),
         }
 
@@ -90,9 +110,11 @@ class HarmedWindows:
                 "num_windows": int(num_windows),
                 "num_negative": int(num_negative),
                 "worst": float(worst),
+                "sums": [float(sum_served), float(sum_frozen)],
                 "pair": dict(pair),
             }:
                 self._num_windows, self._num_negative, self._worst = num_windows, num_negative, worst
+                self._sum_served, self._sum_frozen = sum_served, sum_frozen
                 self._pair.load_state(pair)
             case _:
                 raise ValueError(f"not the state of harmed windows: it has the keys {sorted(state)}")

@@ -44,6 +44,7 @@ def write_run(folder, method, seed, *, hmean, frozen=30.0, served_KK=None, **cha
             "hmean_frozen": frozen,
             "worst_drop": -1.0,
             "worst_window": -0.5,
+            "windowed": {"miou": hmean - 1, "miou_frozen": frozen - 1},
             "negative_window_share": 0.25,
             "unsafe_classes": ["pole", "fence"],
             "unsafe_visit": None,
@@ -77,6 +78,7 @@ def test_means_and_spreads_by_hand(runs):
     assert (styled.method, styled.track, styled.seeds) == ("styled", "source-replay", (0, 1, 2))
     assert styled.figures["hmean"] == Spread(36.0, 2.0, 3)
     assert styled.figures["gain"] == Spread(5.0, 1.0, 3)
+    assert styled.figures["windowed"].mean == 35.0 and styled.figures["windowed_frozen"].mean == 30.0
     assert styled.figures["steps"].mean == 100.0
     assert styled.figures["unsafe_classes"].mean == 2.0
     assert styled.figures["unsafe_in_a_visit"].mean == 0.0
@@ -159,7 +161,7 @@ def test_the_page_holds_tables_and_drawings_and_loads_nothing(runs, tmp_path):
     html = write_comparison(compare(runs), tmp_path / "out").read_text()
     assert '<td class="number good">+5.0 +- 1.0</td>' in html
     assert "mIoU by visit" in html
-    assert html.count("<svg") == 3
+    assert "mIoU over windows" in html and html.count("<svg") == 4
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".html", ".json", ".md"]
 

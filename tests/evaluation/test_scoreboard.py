@@ -45,7 +45,7 @@ def test_figures_name_what_went_wrong_and_are_json():
     assert [row["hmean"] for row in quality["rounds"]] == pytest.approx([100.0, 40.0])
     assert quality["worst_later_round"] == pytest.approx(-60.0)
     assert quality["gain"] == pytest.approx(100 * (4 / (1 + 1 + 4 + 1) - 1))
-    assert math.isnan(quality["worst_window"])
+    assert math.isnan(quality["worst_window"]) and math.isnan(quality["windowed"]["miou"])
     assert json.loads(to_json(board.figures()))["quality"]["worst_window"] is None
 
 

@@ -39,7 +39,7 @@ ADAPTATION_KEYS = {
 QUALITY_KEYS = {
     *("classes", "miou", "miou_frozen", "domains", "hmean", "hmean_frozen", "worst_drop"),
     *("negative_window_share", "recovery_frames"),
-    *("calibration", "forgetting", "streaming", "deadline", "deadlines"),
+    *("calibration", "forgetting", "streaming", "deadline", "deadlines", "windowed"),
     *("gain", "worst_window", "unsafe_classes", "unsafe_visit", "lags", "recurrence", "rounds", "worst_later_round"),
 }
 
