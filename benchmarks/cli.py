@@ -82,7 +82,8 @@ def methods(_: Sequence[str]) -> int:
     from runtime.adaptation.components import COMPONENTS
 
     for name, entry in Oracle().methods.items():
-        print(f"{name:<8} {entry.summary}")
+        track = "" if entry.track == "none" else f" [{entry.track}]"
+        print(f"{name:<8} {entry.summary}{track}")
     print("\nwith any of them (--with NAME,NAME=WEIGHT):")
     for name, component in COMPONENTS.items():
         print(f"{name:<8} {component.summary}; weight {component.weight:g}")

@@ -14,7 +14,7 @@ from evaluation.run_folder import Row, lookup, number, read_summary
 
 OVERVIEW = (
     *("hmean_frozen", "hmean", "gain", "worst_drop", "return_difference", "negative_window_share", "worst_window"),
-    *("unsafe_in_a_visit", "forgetting"),
+    *("unsafe_classes", "unsafe_in_a_visit", "forgetting"),
 )
 COSTS = ("steps", "step_ms", "forwards_per_frame")
 HEADINGS = {
@@ -23,7 +23,8 @@ HEADINGS = {
     "return_difference": "back at start",
     "negative_window_share": "harmed windows",
     "worst_window": "worst window",
-    "unsafe_in_a_visit": "classes hurt",
+    "unsafe_classes": "classes hurt",
+    "unsafe_in_a_visit": "in one visit",
     "forgetting": "forgotten",
     "step_ms": "step ms",
     "forwards_per_frame": "F/frame",
@@ -34,8 +35,9 @@ NOTE = (
     "Means over seeds +- sample deviation, mIoU in points. hmean: harmonic mean over visits; worst drop: largest "
     "shortfall against frozen on any visit; back at start: adapted - frozen on the least favourable later visit to the "
     "domain the stream began in; harmed windows: share of 100-frame windows more than 0.5 below frozen; worst window: "
-    "largest shortfall in one; classes hurt: more than 10 points of IoU below frozen in the worst visit; forgotten: "
-    "points lost on held-out source samples; F/frame: learning time over inference time."
+    "largest shortfall in one; classes hurt: more than 10 points of IoU below frozen over the run, and in the worst "
+    "visit; forgotten: points lost on held-out source samples; F/frame: learning time over inference time, averaged "
+    "over the run; in brackets the track, what a method needs besides the stream."
 )
 
 
@@ -51,15 +53,21 @@ class VisitFigures:
 
 @dataclass(frozen=True, slots=True)
 class QualityFigures:
-    """`figures` by the names in OVERVIEW and COSTS; `seeds` in the order of the runs."""
+    """`figures` by the names in OVERVIEW and COSTS; `seeds` in the order of the runs; `track` as in `MethodFigures`."""
 
     stream: str
     method: str
+    track: str
     seeds: tuple[int, ...]
     conditions: Mapping[str, str]
     figures: Mapping[str, Spread]
     visits: tuple[VisitFigures, ...]
     runs: tuple[Mapping[str, float], ...]
+
+    @property
+    def named(self) -> str:
+        """The method, and its track where it has one."""
+        return f"{self.method} ({self.track})" if self.track not in ("", "none") else self.method
 
 
 def quality_figures(stream: str, run_dirs: Sequence[Path]) -> QualityFigures:
@@ -71,6 +79,7 @@ def quality_figures(stream: str, run_dirs: Sequence[Path]) -> QualityFigures:
     return QualityFigures(
         stream=stream,
         method=method.method,
+        track=method.track,
         seeds=method.seeds,
         conditions=comparison.conditions,
         figures=_figures(method, returns),
@@ -95,7 +104,7 @@ def overview_table(rows: Sequence[QualityFigures]) -> Table:
         title="Quality by stream and method",
         header=("stream, method", "runs", *(HEADINGS.get(name, name) for name in names)),
         rows=tuple(
-            (f"{row.stream}, {row.method}", str(len(row.seeds)), *(_cell(row.figures[name], name) for name in names))
+            (f"{row.stream}, {row.named}", str(len(row.seeds)), *(_cell(row.figures[name], name) for name in names))
             for row in rows
         ),
         note=NOTE,
@@ -106,7 +115,7 @@ def visit_table(row: QualityFigures) -> Table:
     """One line for each visit, in the order of the stream."""
     seeds = ", ".join(str(seed) for seed in row.seeds)
     return Table(
-        title=f"{row.stream}, {row.method}, seeds {seeds}",
+        title=f"{row.stream}, {row.named}, seeds {seeds}",
         header=("visit", "frozen", "adapted", "difference"),
         rows=tuple(
             (f"{position} {v.name}", spread(v.frozen), spread(v.adapted), spread(v.difference, is_signed=True))

@@ -46,7 +46,9 @@ def heading(run: RunFolder) -> str:
     if (wall_s := number(lookup(run.summary, "wall_s"))) >= 0:
         facts.append(f"{wall_s:.0f} s")
     facts.append(run.path.resolve().name)
-    title = f"{value_of(run, 'stream')}, method {value_of(run, 'method')}"
+    track = value_of(run, "track")
+    method = value_of(run, "method") + (f" ({track})" if track not in ("", "none", "unknown") else "")
+    title = f"{value_of(run, 'stream')}, method {method}"
     return page.title(title, " \u00b7 ".join(facts))
 
 

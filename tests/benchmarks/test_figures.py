@@ -12,10 +12,20 @@ def visit(name, miou, frozen):
 
 def write_run(folder, seed, domains, **quality):
     folder.mkdir()
-    scores = {"hmean": 40.0 + seed, "hmean_frozen": 35.0, "worst_drop": 0.5, "negative_window_share": 0.25}
+    scores = {
+        "hmean": 40.0 + seed,
+        "hmean_frozen": 35.0,
+        "worst_drop": 0.5,
+        "negative_window_share": 0.25,
+        "worst_window": 1.0 + seed,
+        "unsafe_classes": ["pole", "fence"],
+        "unsafe_visit": {"visit": 1, "classes": ["pole", "fence", "car"]},
+        "forgetting": {"points_lost": 0.4},
+    }
     summary = {
         "stream": "rain_sequence",
         "method": "styled",
+        "track": "source-replay",
         "model": "segformer_b0",
         "seed": seed,
         "pace": "lockstep",
@@ -45,9 +55,18 @@ def test_differences_are_within_a_run(rows):
 def test_overview_holds_gain_return_and_cost(rows):
     assert rows.figures["gain"].mean == 5.5
     assert rows.figures["return_difference"].mean == -0.5
-    (line,) = overview_table([rows]).rows
-    assert line[0] == "rain_sequence on camvid, styled"
+    table = overview_table([rows])
+    (line,) = table.rows
+    assert line[0] == "rain_sequence on camvid, styled (source-replay)"
     assert line[-3:] == ("100 +- 0", "20.0 +- 0.0", "0.25 +- 0.00")
+
+
+def test_overview_holds_what_harm_was_done(rows):
+    table = overview_table([rows])
+    shown = dict(zip(table.header, table.rows[0], strict=True))
+    harms = {"worst window": "1.5 +- 0.7", "classes hurt": "2.0 +- 0.0", "in one visit": "3.0 +- 0.0"}
+    assert harms.items() <= shown.items()
+    assert shown["forgotten"] == "0.4 +- 0.0"
 
 
 def test_visit_table_keeps_the_order_of_the_stream(rows):

@@ -210,6 +210,27 @@ def test_frozen_weights_that_changed_are_told(html, run_dir):
     assert 'frozen weights</td><td class="">CHANGED' in read(run_dir)
 
 
+def test_report_tells_of_harm_lags_calibration_and_forgetting(run_dir):
+    summary = json.loads((run_dir / "summary.json").read_text())
+    summary["track"] = "source-replay"
+    reliable = {"pixels": 9, "accuracy": 0.5, "pixels_frozen": 9, "accuracy_frozen": 0.4}
+    summary["quality"] |= {
+        "worst_window": 0.7,
+        "unsafe_classes": ["pole"],
+        "lags": [{"visit": 1, "detected": 4, "served": 6}],
+        "calibration": {"ece": 0.081, "ece_frozen": 0.2, "bins": [reliable] * 15},
+        "forgetting": {"samples": 16, "miou_before": 70.0, "miou_after": 69.2, "points_lost": 0.8, "classes_lost": []},
+    }
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    html = read(run_dir)
+    assert "method styled (source-replay)" in html
+    assert "worst 0.7 below frozen" in html
+    assert 'pole<span class="badge">hurt</span>' in html
+    assert '<td class="number">4</td><td class="number">6</td><td class="number">12</td>' in html
+    assert "ECE adapted 8.1 %, frozen 20.0 %" in html
+    assert '<div class="value bad">0.8</div><div class="note">points on held-out source</div>' in html
+
+
 def test_equal_folders_give_equal_reports(html, tmp_path):
     assert read(FakeRun(tmp_path / "run").write()) == html
 
