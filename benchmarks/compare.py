@@ -8,7 +8,7 @@ folder are not run again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from runtime.config import (
 )
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
+RECORDED = "recorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,9 @@ class CompareConfig:
     seeds: str = "0"
     """Seeds, separated by commas; figures are means over them."""
     latency: str | None = None
-    """Play on a simulated clock, where an answer and a learning step take so many ms, as P+S, or as long as they take
-    here (measured): adds scores in which lateness counts."""
+    """Play on a simulated clock: adds scores in which lateness counts. Answers and learning steps take so many ms, as
+    P+S, as long as they take here (measured), or as they took in the same run without this option (recorded), which is
+    made first if it is not there."""
     jobs: int = 1
     """Runs at a time, each on one thread."""
     out: Path | None = None
@@ -57,7 +59,7 @@ class CompareConfig:
         check_names("--methods", ",".join(words.split("+")[0] for words in self.methods.split(",")), Oracle().methods)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
-        if self.latency is not None:
+        if self.latency is not None and self.latency != RECORDED:
             parse_latency(self.latency)
         check_at_least("--jobs", self.jobs, 1)
 
@@ -65,7 +67,10 @@ class CompareConfig:
 def run_comparison(config: CompareConfig) -> Path:
     """Run the missing cells, print the tables, write them; returns the page's path."""
     folder = config.out or Path("runs") / f"compare-{plain_name(Path(config.stream.stream).name)}"
-    run_dirs = run_cells(cells(config), folder, jobs=config.jobs, launch=Launch(threads=THREADS))
+    launch = Launch(threads=THREADS)
+    run_dirs = run_cells(cells(config), folder, jobs=config.jobs, launch=launch)
+    if config.latency == RECORDED:
+        run_dirs = run_cells(timed_by(run_dirs, cells(config)), folder, jobs=config.jobs, launch=launch)
     codes = codes_of(run_dirs)
     if len(codes) > 1:
         print(f"note: the runs are of different code ({', '.join(codes)}); another --out starts anew")
@@ -75,7 +80,8 @@ def run_comparison(config: CompareConfig) -> Path:
 
 
 def cells(config: CompareConfig) -> Sequence[Cell]:
-    """One for each method and seed, methods outermost."""
+    """One for each method and seed, methods outermost; of recorded times those that are to be recorded."""
+    latency = None if config.latency == RECORDED else config.latency
     return [
         Cell(
             plain_name(f"{method}-{seed}"),
@@ -84,11 +90,19 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
                 model=config.model,
                 adaptation=_adaptation(method),
                 replay=with_exam(config.replay),
-                run=RunConfig(pace="lockstep", seed=int(seed), latency=config.latency, quiet=True),
+                run=RunConfig(pace="lockstep", seed=int(seed), latency=latency, quiet=True),
                 web=WebConfig(web=False),
             ),
         )
         for method, seed in product(config.methods.split(","), config.seeds.split(","))
+    ]
+
+
+def timed_by(run_dirs: Sequence[Path], cells: Sequence[Cell]) -> Sequence[Cell]:
+    """The same cells on a simulated clock, each by the times in its own finished run."""
+    return [
+        replace(cell, config=replace(cell.config, run=replace(cell.config.run, latency=str(run_dir))))
+        for cell, run_dir in zip(cells, run_dirs, strict=True)
     ]
 
 

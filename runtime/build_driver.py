@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.config import RunConfig, parse_latency, parse_threads
+from runtime.config import RunConfig, parse_threads
 from runtime.events import Event
 from runtime.lanes import Lane
-from runtime.latency import Constant, Latency, Measured
+from runtime.latency import Latency, latency_of
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.predictor import Predictor
@@ -62,9 +62,7 @@ def simulation_of(run: RunConfig, weights: VersionedWeights, *, measure: Callabl
     """None where the run goes by no simulated clock."""
     if run.latency is None:
         return None
-    times_ms = parse_latency(run.latency)
-    latency = Measured() if times_ms is None else Constant(times_ms[0] / 1e3, times_ms[1] / 1e3)
-    return Simulation(latency, SimulatedClock(), StrictView(weights), measure)
+    return Simulation(latency_of(run.latency), SimulatedClock(), StrictView(weights), measure)
 
 
 def build_driver(

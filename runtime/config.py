@@ -174,8 +174,9 @@ class RunConfig:
     """gaps: learn while prediction waits for a frame (pace live; else as thread); thread: beside prediction; inline: in
     turn with it, as in lockstep; off: watch for shifts, never learn."""
     latency: str | None = None
-    """Play pace lockstep on a simulated clock, where an answer and a learning step take so many ms, as P+S, or as long
-    as they take here (measured); frames come at the stream's rate, and a version serves from its step's end on."""
+    """Play pace lockstep on a simulated clock, where an answer and a learning step take so many ms, as P+S, as long as
+    they take here (measured), or as they took in the run of this folder (best one in lockstep); frames come at the
+    stream's rate, and a version serves from its step's end on."""
     threads: str | None = None
     """Compute threads of prediction and of learning as N+M, say 1+1; by the number of cores by default."""
     seed: int = 0
@@ -280,13 +281,17 @@ def option_of(field_name: str) -> str:
     return "--" + field_name.rstrip("_").replace("_", "-")
 
 
-def parse_latency(text: str) -> tuple[float, float] | None:
-    """`P+S` in milliseconds to (P, S), both above 0; None for `measured`."""
+def parse_latency(text: str) -> tuple[float, float] | Path | None:
+    """`P+S` in milliseconds to (P, S), both above 0; None for `measured`; else the run folder that it names."""
     if text == "measured":
         return None
+    if (Path(text) / "events.jsonl").is_file():
+        return Path(text)
     times_ms = [float(part) for part in text.split("+") if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", part)]
     if len(times_ms) != 2 or text.count("+") != 1 or min(times_ms) <= 0:
-        raise ConfigError(f"--latency {text}: expected P+S in ms, or measured; for example --latency 60+120")
+        raise ConfigError(
+            f"--latency {text}: expected P+S in ms, measured, or the folder of a run; for example --latency 60+120"
+        )
     return times_ms[0], times_ms[1]
 
 

@@ -4,12 +4,13 @@ import platform
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from models.trainable import frozen_digest
 from runtime.build import Parts
-from runtime.config import RuntimeConfig
+from runtime.config import RuntimeConfig, parse_latency
 from runtime.events import RunFinished, RunStarted
 
 
@@ -41,7 +42,7 @@ def opening(config: RuntimeConfig, parts: Parts, *, first_frame: int) -> RunStar
         frozen_digest=frozen_digest(parts.model),
         round_length=parts.round_length,
         track=parts.track,
-        latency=config.run.latency,
+        latency=_latency_name(config.run.latency),
     )
 
 
@@ -65,3 +66,8 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
+
+
+def _latency_name(words: str | None) -> str | None:
+    """Not the folder of a recording: methods are compared each by a recording of its own."""
+    return "recorded" if words is not None and isinstance(parse_latency(words), Path) else words

@@ -20,7 +20,7 @@ from runtime.adaptation.cycle import AdaptationCycle
 from runtime.events import AdaptationStep, Event, FrameDropped, Prediction, ShadowPrediction
 from runtime.inbox import INBOX_CAPACITY
 from runtime.intake import FrameCheck, Freshness, captured
-from runtime.latency import Latency
+from runtime.latency import LIGHT_OUTCOMES, Latency
 from runtime.predictor import Predictor
 from runtime.rules import max_age_s
 from runtime.weights import Version, VersionedWeights
@@ -28,7 +28,6 @@ from streams.frame import Frame
 from streams.stream import Stream
 
 TIE_S = 1e-6  # two instants nearer than that are one
-LIGHT_OUTCOMES = ("relaxed",)  # no forward in it: upkeep
 
 
 class SimulatedClock:

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.compare import CompareConfig, cells, run_comparison
+from benchmarks.compare import CompareConfig, cells, run_comparison, timed_by
 from runtime.config import ConfigError, ModelConfig, ReplayConfig, StreamConfig
 
 
@@ -11,6 +11,20 @@ def test_a_cell_for_each_method_and_seed_in_lockstep():
     played = [(cell.config.adaptation.method, cell.config.run.seed) for cell in made]
     assert played == [("styled", 0), ("styled", 2), ("frozen", 0), ("frozen", 2)]
     assert made[0].config.stream.rounds == 3 and not made[0].config.web.web
+
+
+def test_recorded_times_are_those_of_the_same_cell(tmp_path):
+    config = CompareConfig(methods="styled,frozen", latency="recorded")
+    made = cells(config)
+    assert [cell.config.run.latency for cell in made] == [None, None]
+    run_dirs = [tmp_path / cell.folder_name() for cell in made]
+    for run_dir in run_dirs:
+        run_dir.mkdir()
+        (run_dir / "events.jsonl").touch()
+    timed = timed_by(run_dirs, made)
+    assert [cell.config.run.latency for cell in timed] == [str(run_dir) for run_dir in run_dirs]
+    assert [cell.config.adaptation.method for cell in timed] == ["styled", "frozen"]
+    assert not {cell.folder_name() for cell in timed} & {run_dir.name for run_dir in run_dirs}
 
 
 def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
@@ -34,6 +48,7 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
         ({"methods": "styled,dax"}, "'dax' is not known; nearest: onda, dacs"),
         ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
         ({"jobs": 0}, "--jobs 0"),
+        ({"latency": "record"}, "--latency record: expected P"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_line(options, words):

@@ -1,6 +1,7 @@
 """Runs on a simulated clock: when frames are answered, and by which version, follows from the latencies by hand."""
 
 import dataclasses
+import json
 import math
 import threading
 
@@ -108,6 +109,15 @@ def test_constant_latencies_repeat_bit_for_bit(tiny_world, in_gaps):
     assert not of(again, SnapshotTaken)
 
 
+def test_recorded_latencies_are_those_of_another_run(tiny_world, tmp_path):
+    answers = [{"event": "prediction", "inference_ms": ms} for ms in (60.0, 90.0, 30.0)]
+    steps = [{"event": "adaptation_step", "outcome": "applied", "duration_ms": 120.0}]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, answers + steps)))
+    seen = play(tiny_world, str(tmp_path))
+    assert answered(seen) == {n: (100.0 * n, 100.0 * n + (60.0, 90.0, 30.0)[n % 3]) for n in range(FRAMES)}
+    assert {round(one.duration_s, 6) for one in of(seen, AdaptationStep)} == {0.12}
+
+
 def test_measured_latencies_are_those_of_this_machine(tiny_world):
     seen = play(tiny_world, "measured", fps=0.5)
     assert all(0 < event.inference_s < 2 for event in of(seen, Prediction))
@@ -119,7 +129,7 @@ def test_measured_latencies_are_those_of_this_machine(tiny_world):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"latency": "60"}, "--latency 60: expected P\\+S in ms, or measured"),
+        ({"latency": "60"}, "--latency 60: expected P\\+S in ms, measured"),
         ({"latency": "0+5"}, "--latency 0\\+5: expected P\\+S"),
         ({"latency": "60+120", "pace": "live"}, "--latency 60\\+120: expected pace lockstep"),
         ({"latency": "60+120", "adapt": "inline"}, "--latency 60\\+120: expected learning in gaps"),
