@@ -26,6 +26,7 @@ from benchmarks.conditions import Percentiles, compute_device, describe, measure
 from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
+from evaluation.compare import with_track
 from models.adapters import attach_adapters
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, replica, set_trainable
@@ -120,6 +121,11 @@ class StepCost:
     in_forwards: Percentiles
     outcomes: dict[str, int]
     levels: tuple[LevelCost, ...]
+
+    @property
+    def name(self) -> str:
+        """For the first column of tables."""
+        return f"{self.model} {self.size} {with_track(self.method, METHODS[self.method].track)}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -241,7 +247,7 @@ def cost_table(costs: Sequence[StepCost]) -> Table:
         header=("model, size, method", "trainable", "F p50 ms", "step p50 ms", "p95 ms", "p50 F", "p95 F", "applied"),
         rows=tuple(
             (
-                f"{cost.model} {cost.size} {cost.method}",
+                cost.name,
                 f"{cost.trainable:,}",
                 decimal(cost.forward_ms.p50),
                 decimal(cost.step_ms.p50),
@@ -263,7 +269,7 @@ def level_table(costs: Sequence[StepCost]) -> Table:
         header=("model, size, method", "level", "one step p50", "p95", "per frame p50"),
         rows=tuple(
             (
-                f"{cost.model} {cost.size} {cost.method}",
+                cost.name,
                 level.effort.name,
                 decimal(level.over_full.p50, digits=2),
                 decimal(level.over_full.p95, digits=2),

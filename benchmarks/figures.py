@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.table import Table, decimal, spread
-from evaluation.compare import MethodFigures, Spread, compare
+from evaluation.compare import MethodFigures, Spread, compare, with_track
 from evaluation.run_folder import Row, lookup, number, read_summary
 
 OVERVIEW = (
@@ -67,7 +67,7 @@ class QualityFigures:
     @property
     def named(self) -> str:
         """The method, and its track where it has one."""
-        return f"{self.method} ({self.track})" if self.track not in ("", "none") else self.method
+        return with_track(self.method, self.track)
 
 
 def quality_figures(stream: str, run_dirs: Sequence[Path]) -> QualityFigures:

@@ -120,6 +120,11 @@ def compare(run_dirs: Sequence[Path]) -> Comparison:
     )
 
 
+def with_track(method: str, track: str) -> str:
+    """`styled (source-replay)`: the method, and in brackets what it needs besides the stream, where that is known."""
+    return f"{method} ({track})" if track not in ("", "none") else method
+
+
 def _summary(run_dir: Path) -> Row:
     summary = read_summary(run_dir)
     if summary is None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.compare import Comparison, MethodFigures
+from evaluation.compare import Comparison, with_track
 from evaluation.drawing import GRID, INK, style, svg
 
 COLORS = ("#0f6fb3", "#c77700", "#1d8a4b", "#8d3fb0", "#c8322b", "#3aa6a0", "#7a5c2e", "#c0699b", "#4a6fd9", "#5d6570")
@@ -32,7 +32,7 @@ def draw_gains(comparison: Comparison) -> str:
                 axes.plot([bounds.low, bounds.high], [place, place], color=color, linewidth=2.2, alpha=0.55)
             axes.plot([gain], [place], "o", color=color, markersize=6)
         axes.axvline(0.0, color=FROZEN, linewidth=1.0)
-        axes.set_yticks(range(len(rows)), [_label(row) for row in reversed(rows)])
+        axes.set_yticks(range(len(rows)), [with_track(row.method, row.track) for row in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlabel("gain over frozen (points of hmean)")
         _finish(axes, axis="x")
@@ -113,10 +113,6 @@ def draw_windowed(comparison: Comparison) -> str:
         _finish(axes, axis="y")
         figure.legend(loc="outside upper center", ncols=8)
         return svg(figure)
-
-
-def _label(row: MethodFigures) -> str:
-    return f"{row.method} ({row.track})" if row.track not in ("", "none") else row.method
 
 
 def _colors(comparison: Comparison) -> Mapping[str, str]:

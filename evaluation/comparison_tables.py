@@ -16,7 +16,7 @@ from rich.text import Text
 
 from evaluation import page
 from evaluation.bootstrap import Interval
-from evaluation.compare import Comparison, Spread
+from evaluation.compare import Comparison, Spread, with_track
 from evaluation.comparison_figures import FIGURES, GROUPS, NOTES
 from evaluation.comparison_plots import draw_cost, draw_gains, draw_visits, draw_windowed
 from evaluation.page import Cell
@@ -182,7 +182,7 @@ def _visit_grids(comparison: Comparison) -> list[_Grid]:
         )
         for visit, name in enumerate(comparison.visits)
     ]
-    header = ("visit", SHADOW, *(row.method for row in comparison.methods))
+    header = ("visit", SHADOW, *(with_track(row.method, row.track) for row in comparison.methods))
     return [_Grid("mIoU by visit", header, tuple(rows), tuple(("",) * len(header) for _ in rows))]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evaluation import page
+from evaluation.compare import with_track
 from evaluation.page import Cell
 from evaluation.run_folder import Row, RunFolder, lookup, number
 from evaluation.timeline import EFFECTIVE_OUTCOMES, Timeline, percentiles
@@ -46,8 +47,7 @@ def heading(run: RunFolder) -> str:
     if (wall_s := number(lookup(run.summary, "wall_s"))) >= 0:
         facts.append(f"{wall_s:.0f} s")
     facts.append(run.path.resolve().name)
-    track = value_of(run, "track")
-    method = value_of(run, "method") + (f" ({track})" if track not in ("", "none", "unknown") else "")
+    method = with_track(value_of(run, "method"), str(lookup(run.summary, "track") or ""))
     title = f"{value_of(run, 'stream')}, method {method}"
     return page.title(title, " \u00b7 ".join(facts))
 

@@ -2,6 +2,7 @@ import pytest
 
 from benchmarks.adaptation import LEARNING, LEARNING_LEVELS, AdaptationBenchConfig, cost_table, level_table, step_cost
 from benchmarks.conditions import compute_device
+from runtime.adaptation.methods import METHODS
 from runtime.config import ConfigError
 
 PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change, and the table says so
@@ -16,7 +17,7 @@ def test_a_step_of_every_method_is_measured_in_forwards(method):
     assert cost.step_ms.p50 > 0
     assert cost.trainable > 0
     (row,) = cost_table([cost]).rows
-    assert row[0] == f"segformer_b0 64x64 {method}"
+    assert row[0] == f"segformer_b0 64x64 {method} ({METHODS[method].track})"
     assert row[-1] == ("0 of 8" if method in PACED else "8 of 8")
     levels = level_table([cost]).rows
     assert [row[1] for row in levels] == ["full", "rate", "crop", "depth"]

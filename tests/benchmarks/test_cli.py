@@ -87,7 +87,8 @@ def test_every_method_and_component_is_listed(capsys) -> None:
     run_verb(["methods"], VERBS)
     methods, _, components = capsys.readouterr().out.partition("\nwith any of them (--with NAME,NAME=WEIGHT):\n")
     lines = methods.splitlines()
-    assert [line.split()[0] for line in lines] == [*METHODS, "oracle"] and lines[-1].endswith("evaluation only [oracle]")
+    assert [line.split()[0] for line in lines] == [*METHODS, "oracle"]
+    assert lines[-1].endswith("evaluation only [oracle]")
     assert [line.split()[0] for line in components.splitlines()] == list(COMPONENTS)
 
 

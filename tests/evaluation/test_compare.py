@@ -127,6 +127,7 @@ def test_markdown(runs):
     assert "| frozen | none | 1 | 30.0 | 30.0 | +0.0 | 0.50 |" in lines
     assert "| styled | source-replay | 3 | 36.0 +- 2.0 | 31.0 +- 1.0 | +5.0 +- 1.0 | 0.50 +- 0.00 |" in lines
     assert "| frozen | none | -1.0 | -0.5 | 0.25 | 2.0 | 0.0 |" in lines
+    assert "| visit | frozen (shadow) | styled (source-replay) | frozen |" in lines
     assert "| rain_25mm | 30.8 | 36.0 +- 2.0 | 30.0 |" in lines
 
 
