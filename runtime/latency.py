@@ -16,11 +16,13 @@ LIGHT_OUTCOMES = ("relaxed",)  # no forward in it: upkeep
 
 
 class Latency(Protocol):
-    """Seconds that something takes there which took `measured_s` here: an answer, a learning step, and whatever else
-    the learner does between two of them.
+    """Seconds that something takes there which took `measured_s` here: an answer, the shadow's answer, a learning step,
+    and whatever else the learner does between two of them.
     """
 
     def answer_s(self, measured_s: float) -> float: ...
+
+    def shadow_s(self, measured_s: float) -> float: ...
 
     def step_s(self, measured_s: float) -> float: ...
 
@@ -35,6 +37,10 @@ class Constant:
     step: float
 
     def answer_s(self, measured_s: float) -> float:
+        del measured_s
+        return self.answer
+
+    def shadow_s(self, measured_s: float) -> float:
         del measured_s
         return self.answer
 
@@ -53,6 +59,9 @@ class Measured:
     def answer_s(self, measured_s: float) -> float:
         return measured_s
 
+    def shadow_s(self, measured_s: float) -> float:
+        return measured_s
+
     def step_s(self, measured_s: float) -> float:
         return measured_s
 
@@ -63,14 +72,19 @@ class Measured:
 class Recorded:
     """Given times in their order, and from the start again once they are used up; upkeep is free.
 
-    What there is no time of takes as long as it took here.
+    The shadow takes as long as the latest answer. What there is no time of takes as long as it took here.
     """
 
     def __init__(self, answers_s: Iterable[float], steps_s: Iterable[float]) -> None:
         self._answers_s, self._steps_s = cycle(answers_s), cycle(steps_s)
+        self._latest_s: float | None = None
 
     def answer_s(self, measured_s: float) -> float:
-        return next(self._answers_s, measured_s)
+        self._latest_s = next(self._answers_s, measured_s)
+        return self._latest_s
+
+    def shadow_s(self, measured_s: float) -> float:
+        return measured_s if self._latest_s is None else self._latest_s
 
     def step_s(self, measured_s: float) -> float:
         return next(self._steps_s, measured_s)

@@ -120,7 +120,7 @@ class SimulatedLearning:
             took_s = self._measure() - measured_s
             match event:
                 case ShadowPrediction():
-                    yield replace(event, duration_s=event.duration_s or self._latency.answer_s(took_s))
+                    yield replace(event, duration_s=event.duration_s or self._latency.shadow_s(took_s))
                 case AdaptationStep(outcome=outcome) if outcome not in LIGHT_OUTCOMES:
                     step_s = self._latency.step_s(took_s)
                     work_s += step_s

@@ -30,7 +30,9 @@ def test_words_name_a_latency():
 def test_a_recording_gives_its_times_in_order_and_begins_again(tmp_path):
     rows = [{"event": "run_started"}, answer(50.0), step(100.0), answer(60.0), step(1.0, "relaxed"), step(130.0)]
     found = latency_of(record(tmp_path / "run", rows))
+    assert found.shadow_s(9.0) == 9.0
     assert [found.answer_s(9.0) for _ in range(3)] == pytest.approx([0.05, 0.06, 0.05])
+    assert [found.shadow_s(9.0) for _ in range(2)] == [0.05, 0.05]
     assert [found.step_s(9.0) for _ in range(3)] == pytest.approx([0.1, 0.13, 0.1])
     assert found.upkeep_s(9.0) == 0.0
 
