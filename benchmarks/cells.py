@@ -60,8 +60,7 @@ class Cell:
 
     def weights_digest(self) -> str:
         """Twelve hexadecimal digits of the checkpoint's bytes; CheckpointInvalid where there is none."""
-        checkpoint = self.config.model.checkpoint or f"{self.config.model.model}_synthetic"
-        return hashlib.sha256(find_checkpoint(checkpoint).read_bytes()).hexdigest()[:12]
+        return hashlib.sha256(find_checkpoint(self.config.model.source).read_bytes()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,31 @@ def methods(_: Sequence[str]) -> int:
     return EXIT_DONE
 
 
+def checkpoint(arguments: Sequence[str]) -> int:
+    """Say what a weight file holds, or make a checkpoint of it."""
+    from runtime.conversion_config import ConvertConfig, InspectConfig
+
+    action, *rest = arguments or ("",)
+    if action not in ("inspect", "convert"):
+        raise ConfigError("checkpoint: expected inspect FILE, or convert FILE --to NAME.safetensors")
+    prog = f"udaseg-runtime checkpoint {action}"
+    files = [word for word in rest[:1] if not word.startswith("-")]
+    if not files and not {"--help", "-h"} & set(rest):
+        raise ConfigError(f"checkpoint {action}: the weight file is missing; give it first, then the options")
+    options = rest[len(files) :]
+    if action == "inspect":
+        inspected = parse(InspectConfig, options, prog=prog)
+        from runtime.conversion import inspect
+
+        inspect(Path(files[0]), inspected, say=print)
+        return EXIT_DONE
+    config = parse(ConvertConfig, options, prog=prog)
+    from runtime.conversion import convert
+
+    convert(Path(files[0]), config, say=print)
+    return EXIT_DONE
+
+
 def compare(arguments: Sequence[str]) -> int:
     """Several methods on the same stream and seeds."""
     from benchmarks.compare import CompareConfig, run_comparison
@@ -133,6 +158,7 @@ VERBS: dict[str, Verb] = {
     "models": Verb("the models and shipped checkpoints there are", models),
     "methods": Verb("the adaptation methods there are", methods),
     "pretrain": Verb("train a source model and write its checkpoint", pretrain),
+    "checkpoint": Verb("what a weight file holds; convert another program's", checkpoint),
     "compare": Verb("run several methods on one stream and compare them", compare),
     "report": Verb("rebuild report.html from a run folder", report),
     "bench": Verb("run a benchmark", bench),

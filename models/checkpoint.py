@@ -18,15 +18,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.light_decoder import PREFIX as LIGHT
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
-from models.tensorfile import CheckpointInvalid, read_tensors, tensors_digest, write_atomically, write_tensors
+from models.tensorfile import (
+    CheckpointInvalid,
+    is_pickle,
+    read_tensors,
+    tensors_digest,
+    write_atomically,
+    write_tensors,
+)
 from models.zoo import MODELS, build_model
 
 SCHEMA = 1
 MANIFEST_KEY = "manifest"
 SUFFIX = ".safetensors"
-LIGHT = "light_decoder."
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
@@ -81,10 +88,13 @@ def save_checkpoint(
 def load_checkpoint(path_or_name: str | Path) -> tuple[dict[str, Tensor], Manifest]:
     """State (floats as float32) and manifest of a file or of a shipped checkpoint; CheckpointInvalid."""
     path = find_checkpoint(path_or_name)
+    if is_pickle(path):
+        raise CheckpointInvalid(f"{path}: weights of another program, which are not opened here; {_converting(path)}")
     tensors, metadata = read_tensors(path)
     if MANIFEST_KEY not in metadata:
         raise CheckpointInvalid(
-            f"{path}: its metadata has no {MANIFEST_KEY!r}; write it with save_checkpoint or `udaseg-runtime pretrain`"
+            f"{path}: its metadata has no {MANIFEST_KEY!r}, so it is of another program or was written by other means; "
+            f"{_converting(path)}"
         )
     manifest = _parse_manifest(path, metadata[MANIFEST_KEY])
     if tensors_digest(tensors) != manifest.sha256:
@@ -165,6 +175,10 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 def shipped_checkpoints() -> list[str]:
     """Names of the checkpoints that come with the package."""
     return sorted(path.stem for path in WEIGHTS_DIR.glob(f"*{SUFFIX}"))
+
+
+def _converting(path: Path) -> str:
+    return f"make a checkpoint of it with udaseg-runtime checkpoint convert {path} --to NAME.safetensors"
 
 
 def _stored(name: str, tensor: Tensor, storage: torch.dtype) -> Tensor:

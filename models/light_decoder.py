@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from models.linear import Linear, linear
-from models.segformer import SegmentationModel
+from models.segformer import SegmentationModel, segformer_head
+
+PREFIX = "light_decoder."  # of its tensors in a checkpoint
 
 
 class LightDecoder(nn.Module):
@@ -33,7 +35,7 @@ class LightDecoder(nn.Module):
     @classmethod
     def of(cls, model: SegmentationModel) -> "LightDecoder":
         """Untrained, in eval mode, on the model's device: a copy of what the model's head does to stage 1."""
-        head = model.head
+        head = segformer_head(model.head, needed_by="the light decoder")
         with torch.device("meta"):  # nothing is drawn for weights that are copied anyway
             decoder = cls(model.encoder.channels[0], embed_channels=head.embed_channels, num_classes=model.num_classes)
         decoder = decoder.to_empty(device=next(model.parameters()).device)

@@ -27,11 +27,15 @@ MLP_RATIO = 4
 
 @dataclass(frozen=True, slots=True)
 class MitConfig:
-    """What distinguishes B0 to B5 (table 6 of the paper): channels and number of blocks of each stage."""
+    """What distinguishes B0 to B5 (table 6 of the paper): channels and number of blocks of each stage.
+
+    `embedding_eps` is of the norms behind patch embeddings and behind reduced keys; blocks and stages have 1e-6.
+    """
 
     channels: tuple[int, int, int, int]
     depths: tuple[int, int, int, int]
     drop_path: float = 0.1
+    embedding_eps: float = 1e-5
 
 
 MIT_CONFIGS: dict[str, MitConfig] = {
@@ -55,7 +59,8 @@ class MixTransformer(nn.Module):
         stages, first = [], 0
         for index, depth in enumerate(config.depths):
             in_channels = config.channels[index - 1] if index else 3
-            stages.append(Stage(index, in_channels, config.channels[index], rates[first : first + depth]))
+            block_rates = rates[first : first + depth]
+            stages.append(Stage(index, in_channels, config.channels[index], block_rates, eps=config.embedding_eps))
             first += depth
         self.stages = nn.ModuleList(stages)
         self.apply(_initialise)
@@ -76,13 +81,13 @@ class MixTransformer(nn.Module):
 class Stage(nn.Module):
     """Overlapping patch embedding, transformer blocks, norm."""
 
-    def __init__(self, index: int, in_channels: int, channels: int, drop_path_rates: Sequence[float]) -> None:
+    def __init__(self, index: int, in_channels: int, channels: int, drop_paths: Sequence[float], *, eps: float) -> None:
         super().__init__()
         kernel, stride = (7, 4) if index == 0 else (3, 2)
-        self.patch_embed = PatchEmbed(in_channels, channels, kernel=kernel, stride=stride)
+        self.patch_embed = PatchEmbed(in_channels, channels, kernel=kernel, stride=stride, eps=eps)
         self.blocks = nn.ModuleList(
-            Block(channels, num_heads=NUM_HEADS[index], reduction=REDUCTIONS[index], drop_path=rate)
-            for rate in drop_path_rates
+            Block(channels, num_heads=NUM_HEADS[index], reduction=REDUCTIONS[index], drop_path=rate, eps=eps)
+            for rate in drop_paths
         )
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
@@ -95,12 +100,12 @@ class Stage(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Strided convolution whose windows overlap, then LayerNorm (eps 1e-5, as published)."""
+    """Strided convolution whose windows overlap, then LayerNorm."""
 
-    def __init__(self, in_channels: int, channels: int, *, kernel: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, *, kernel: int, stride: int, eps: float) -> None:
         super().__init__()
         self.proj = nn.Conv2d(in_channels, channels, kernel, stride=stride, padding=kernel // 2)
-        self.norm = nn.LayerNorm(channels)
+        self.norm = nn.LayerNorm(channels, eps=eps)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         y_BCHW: Tensor = self.proj(x_BCHW)
@@ -111,10 +116,10 @@ class PatchEmbed(nn.Module):
 class Block(nn.Module):
     """Pre-norm block: x + attention(norm1 x), then x + mlp(norm2 x) [+ adapter(norm2 x) where one is attached]."""
 
-    def __init__(self, channels: int, *, num_heads: int, reduction: int, drop_path: float) -> None:
+    def __init__(self, channels: int, *, num_heads: int, reduction: int, drop_path: float, eps: float = 1e-5) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, eps=1e-6)
-        self.attn = EfficientAttention(channels, num_heads=num_heads, reduction=reduction)
+        self.attn = EfficientAttention(channels, num_heads=num_heads, reduction=reduction, eps=eps)
         self.norm2 = nn.LayerNorm(channels, eps=1e-6)
         self.mlp = MixFfn(channels)
         self.drop_path = DropPath(drop_path)
@@ -132,7 +137,7 @@ class Block(nn.Module):
 class EfficientAttention(nn.Module):
     """Self-attention whose keys and values come from a map reduced `reduction` times in each direction (equation 2)."""
 
-    def __init__(self, channels: int, *, num_heads: int, reduction: int) -> None:
+    def __init__(self, channels: int, *, num_heads: int, reduction: int, eps: float) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.reduction = reduction
@@ -141,7 +146,7 @@ class EfficientAttention(nn.Module):
         self.proj = Linear(channels, channels)
         if reduction > 1:
             self.sr = nn.Conv2d(channels, channels, reduction, stride=reduction)
-            self.norm = nn.LayerNorm(channels)
+            self.norm = nn.LayerNorm(channels, eps=eps)
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         B, H, W, C = x_BHWC.shape

@@ -17,12 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.head import Head
 from models.linear import Linear, linear
 from models.mit import NUM_STAGES, MixTransformer
 from models.points import interpolated_at
+from models.tensorfile import CheckpointInvalid
 
 
-class SegFormerHead(nn.Module):
+class SegFormerHead(Head):
     """Four feature maps to class logits at the first one's resolution.
 
     `linear_fuse` reads the embeddings deepest stage first (c4, c3, c2, c1), like the authors' code and Hugging Face's.
@@ -39,10 +41,6 @@ class SegFormerHead(nn.Module):
         self.classifier = nn.Conv2d(embed_channels, num_classes, 1)
         nn.init.kaiming_normal_(self.linear_fuse.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.classifier.weight, std=0.01)
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Logits (B, K, H, W) from feature maps (B, C_i, H_i, W_i), shallow to deep."""
-        return self.classify(self.embed(features))
 
     def embed(self, features: Sequence[Tensor]) -> Tensor:
         """The fused, normalised, rectified embedding (B, E, H, W), projected before it is upsampled."""
@@ -65,7 +63,7 @@ class SegFormerHead(nn.Module):
         """
         if self.bn.training:
             raise ValueError("sampled pixels have not the statistics of the picture; put the batch norm in eval mode")
-        return self.classify(self.embed_at(features, points_BN))
+        return super().forward_at(features, points_BN)
 
     def embed_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
         """The embedding (B, E, N, 1) at points. Maps of more pixels than points are read first and projected there."""
@@ -90,12 +88,6 @@ class SegFormerHead(nn.Module):
             map_BEHW = embed(feature_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             maps.append(F.interpolate(map_BEHW, size=size_HW, mode="bilinear", align_corners=False))
         return F.relu(self.bn(self.linear_fuse(torch.cat(maps[::-1], dim=1))))
-
-    def classify(self, embedding_BEHW: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of an embedding."""
-        weight_KE = self.classifier.weight.flatten(1)
-        y_BHWE = self.dropout(embedding_BEHW).permute(0, 2, 3, 1)
-        return linear(y_BHWE, weight_KE, self.classifier.bias).permute(0, 3, 1, 2)
 
     def _sum(self, features: Sequence[Tensor], fuse_EF: Tensor, shift_E: Tensor) -> Tensor:
         """sum_i up(fuse_i linear_i f_i) + shift, (B, H, W, E)."""
@@ -124,16 +116,30 @@ class SegFormerHead(nn.Module):
         fuse_EF = fuse_EF * scale_E[:, None]
         return fuse_EF, fuse_EF @ biases_F + (self.bn.bias - scale_E * self.bn.running_mean)
 
+    def _fuse_of(self, index: int, fuse_EF: Tensor) -> Tensor:
+        """The part (E, E) of the fuse weight that reads a stage; contiguous."""
+        last = (NUM_STAGES - index) * self.embed_channels
+        return fuse_EF[:, last - self.embed_channels : last].contiguous()
+
     def _project(self, index: int, feature_BCHW: Tensor, fuse_EF: Tensor, shift_E: Tensor | None) -> Tensor:
         """fuse_i linear_i f_i (B, H_i, W_i, E) at the stage's own resolution, in whichever order multiplies less."""
-        last = (NUM_STAGES - index) * self.embed_channels
-        fuse_EE = fuse_EF[:, last - self.embed_channels : last].contiguous()
+        fuse_EE = self._fuse_of(index, fuse_EF)
         linear_EC = self._linears()[index].weight
         f_BHWC = feature_BCHW.permute(0, 2, 3, 1)
         num_pixels = f_BHWC.shape[0] * f_BHWC.shape[1] * f_BHWC.shape[2]
         if num_pixels < f_BHWC.shape[3]:
             return linear(linear(f_BHWC, linear_EC), fuse_EE, shift_E)
         return linear(f_BHWC, linear(fuse_EE, linear_EC.T.contiguous()), shift_E)
+
+
+def segformer_head(head: Head, *, needed_by: str) -> SegFormerHead:
+    """The head, where it is SegFormer's; CheckpointInvalid, naming who cannot do without, where it is another."""
+    if not isinstance(head, SegFormerHead):
+        raise CheckpointInvalid(
+            f"{needed_by} needs SegFormer's head, and the model has a {type(head).__name__}; choose another method, "
+            "or a model with that head (segformer_*, daformer_conv1_*)"
+        )
+    return head
 
 
 class SegmentationModel(nn.Module):
@@ -143,7 +149,7 @@ class SegmentationModel(nn.Module):
     it, and `adaptable_names`.
     """
 
-    def __init__(self, name: str, encoder: MixTransformer, head: SegFormerHead) -> None:
+    def __init__(self, name: str, encoder: MixTransformer, head: Head) -> None:
         super().__init__()
         self.name = name
         self.encoder = encoder

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 HEADER_LENGTH_BYTES = 8
+PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save since 1.6 (a zip), and before
 
 
 class CheckpointInvalid(ValueError):
@@ -85,6 +86,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointInvalid(
             f"{path}: not a complete safetensors file ({error}); copy or download it again, or retrain it"
         ) from error
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins as `torch.save` begins one (a safetensors header may by chance, but for its brace); False
+    where it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(HEADER_LENGTH_BYTES + 1)
+    except OSError:
+        return False
+    return start.startswith(PICKLES) and start[HEADER_LENGTH_BYTES:] != b"{"
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -6,28 +6,54 @@
 Weights are not loaded here: see `models.checkpoint`.
 """
 
+import dataclasses
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from models.mit import MIT_CONFIGS, MixTransformer
+from models.daformer import EMBED_CHANNELS, interlaced_head, separable_aspp_head
+from models.head import Head
+from models.mit import MIT_CONFIGS, MitConfig, MixTransformer
+from models.mmseg_head import RectifiedHead
 from models.segformer import SegFormerHead, SegmentationModel
 
+SIZES = tuple(MIT_CONFIGS)
+SEGFORMER_CHANNELS = {size: 256 if size in ("b0", "b1") else 768 for size in SIZES}  # of the embedding, as published
 
-def build_segformer(num_classes: int, *, size: str, embed_channels: int) -> SegmentationModel:
-    """SegFormer of a published size ("b0" .. "b5") with random weights from torch's global generator."""
-    encoder = MixTransformer(MIT_CONFIGS[size])
-    head = SegFormerHead(encoder.channels, embed_channels=embed_channels, num_classes=num_classes)
-    return SegmentationModel(f"segformer_{size}", encoder, head)
+Build = Callable[[int], SegmentationModel]
+BuildHead = Callable[[Sequence[int], int], Head]
 
 
-MODELS: dict[str, Callable[[int], SegmentationModel]] = {
-    "segformer_b0": partial(build_segformer, size="b0", embed_channels=256),
-    "segformer_b1": partial(build_segformer, size="b1", embed_channels=256),
-    "segformer_b2": partial(build_segformer, size="b2", embed_channels=768),
-    "segformer_b3": partial(build_segformer, size="b3", embed_channels=768),
-    "segformer_b4": partial(build_segformer, size="b4", embed_channels=768),
-    "segformer_b5": partial(build_segformer, size="b5", embed_channels=768),
+def build_mit(num_classes: int, *, name: str, config: MitConfig, head: BuildHead) -> SegmentationModel:
+    """A MiT encoder and a head for its channels, with random weights from torch's global generator."""
+    encoder = MixTransformer(config)
+    return SegmentationModel(name, encoder, head(encoder.channels, num_classes))
+
+
+def segformer_head_of(embed_channels: int) -> BuildHead:
+    """SegFormer's own head."""
+    return lambda channels, num_classes: SegFormerHead(channels, embed_channels=embed_channels, num_classes=num_classes)
+
+
+def rectified_head_of(embed_channels: int) -> BuildHead:
+    """mmsegmentation's variant of it."""
+    return lambda channels, num_classes: RectifiedHead(channels, embed_channels=embed_channels, num_classes=num_classes)
+
+
+def _sizes(stem: str, configs: dict[str, MitConfig], head: Callable[[str], BuildHead]) -> dict[str, Build]:
+    names = {size: f"{stem}_{size}" for size in SIZES}
+    return {names[size]: partial(build_mit, name=names[size], config=configs[size], head=head(size)) for size in SIZES}
+
+
+# mmsegmentation gives every norm of its encoder the smaller epsilon.
+MMSEG_CONFIGS = {size: dataclasses.replace(config, embedding_eps=1e-6) for size, config in MIT_CONFIGS.items()}
+
+MODELS: dict[str, Build] = {
+    **_sizes("segformer", MIT_CONFIGS, lambda size: segformer_head_of(SEGFORMER_CHANNELS[size])),
+    **_sizes("segformer_mmseg", MMSEG_CONFIGS, lambda size: rectified_head_of(SEGFORMER_CHANNELS[size])),
+    **_sizes("daformer", MIT_CONFIGS, lambda _: separable_aspp_head),
+    **_sizes("daformer_isa", MIT_CONFIGS, lambda _: interlaced_head),
+    **_sizes("daformer_conv1", MIT_CONFIGS, lambda _: segformer_head_of(EMBED_CHANNELS)),
 }
 
 

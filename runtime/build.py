@@ -188,9 +188,9 @@ def _open(
 
 def _source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder | None, Manifest]:
     """The checkpoint the user named, else the one shipped for the model."""
-    if config.model not in MODELS:
+    if config.model is not None and config.model not in MODELS:
         raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
-    checkpoint = config.checkpoint or f"{config.model}_synthetic"
+    checkpoint = config.source
     model, light_decoder, manifest = load_source(checkpoint, model=config.model)
     if manifest.classes != CITYSCAPES.names:
         pairs = itertools.zip_longest(manifest.classes, CITYSCAPES.names)

@@ -14,6 +14,7 @@ from typing import Literal
 
 Trainable = Literal["adapters+head", "adapters", "head", "norm", "full"]
 Policy = Literal["guarded", "bare"]
+DEFAULT_MODEL = "segformer_b0"
 ADAPTERS = ("adaptformer", "lora", "ssf")  # those of models.adapters, which is not imported for the sake of --help
 
 
@@ -58,8 +59,8 @@ class StreamConfig:
 class ModelConfig:
     """The network, its weights and the part of it that may learn."""
 
-    model: str = "segformer_b0"
-    """Architecture (see `udaseg-runtime models`)."""
+    model: str | None = None
+    """Architecture (see `udaseg-runtime models`); the checkpoint's by default, segformer_b0 where none is given."""
     checkpoint: str | None = None
     """Source checkpoint: a file, or the name of a shipped one; the model's shipped one by default."""
     trainable: Trainable | None = None
@@ -77,6 +78,11 @@ class ModelConfig:
     """Factor on what adapters add; 0.1 in AdaptFormer's paper, but online there are only tens of steps to learn in."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+
+    @property
+    def source(self) -> str:
+        """The checkpoint meant: a file, or the name of a shipped one."""
+        return self.checkpoint or f"{self.model or DEFAULT_MODEL}_synthetic"
 
     def __post_init__(self) -> None:
         _require(0 < self.adapter_scale < math.inf, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")

@@ -22,6 +22,7 @@ from streams.frame import Frame
 from streams.synthetic.stream import clear_samples
 
 SYNTHETIC = "synthetic"
+UNKNOWN = "unknown"  # the data set of a converted checkpoint that does not say
 MAX_RENDERED = 72  # 7 s on one core; more would keep a user waiting
 HELD_OUT_SEED_OFFSET = 104_729  # other scenes than those replayed
 REPLAY_SEED_OFFSET = 7919  # keeps the replay's generator apart from the learner's under one --seed
@@ -39,6 +40,11 @@ class SourceChoice:
         """What the user named, else what the checkpoint was trained on; ConfigError when its folder is unknown."""
         words = config.source or f"{manifest.source.dataset}:{manifest.source.split}"
         layout = words.partition(":")[0]
+        if layout == UNKNOWN:
+            raise ConfigError(
+                "--source: not given, and the checkpoint does not say what it was trained on; give LAYOUT:SPLIT with "
+                "its folder as --source-data, or synthetic"
+            )
         if layout == SYNTHETIC:
             return cls(SYNTHETIC, None)
         if layout not in LAYOUTS:

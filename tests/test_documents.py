@@ -27,6 +27,7 @@ from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
 from runtime.config import RuntimeConfig, option_of
+from runtime.conversion_config import ConvertConfig, InspectConfig
 from runtime.metrics import Metrics, new_registry
 from runtime.pretraining.config import PretrainConfig
 from runtime.status import Status
@@ -42,6 +43,8 @@ CONFIGS = {
     "run": RuntimeConfig,
     "pretrain": PretrainConfig,
     "compare": CompareConfig,
+    "checkpoint inspect": InspectConfig,
+    "checkpoint convert": ConvertConfig,
     "bench quality": QualityConfig,
     "bench poison": PoisonConfig,
     "bench soak": SoakConfig,
@@ -91,6 +94,9 @@ def test_commands_of_the_readme_are_understood(words):
     if verb == "bench" and words:
         verb = f"bench {words.pop(0)}"
         assert verb.removeprefix("bench ") in BENCHMARKS
+    if verb == "checkpoint":
+        verb = f"checkpoint {words.pop(0)}"
+        words.pop(0)  # the file
     if verb in CONFIGS:
         parse(CONFIGS[verb], words, prog="udaseg-runtime")
     else:

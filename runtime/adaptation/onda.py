@@ -24,7 +24,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.losses import cross_entropy, mean_negative_log_probability, reverse_cross_entropy, shrink_labels
 from models.preprocess import normalise, to_tensor
@@ -149,9 +149,11 @@ class Onda(Method):
 @contextmanager
 def _statistics_untouched(model: SegmentationModel) -> Iterator[None]:
     """Within, batch norms in training mode normalise by the batch and leave their running statistics as they are."""
-    norm = model.head.bn
-    norm.track_running_stats = False
+    norms = [module for module in model.head.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        norm.track_running_stats = True
+        for norm in norms:
+            norm.track_running_stats = True

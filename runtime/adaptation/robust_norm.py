@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.func import functional_call
 
-from models.segformer import SegFormerHead
+from models.head import Head
+from models.segformer import segformer_head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,25 +28,26 @@ class NormStatistics:
     var_E: Tensor
 
     @classmethod
-    def of(cls, head: SegFormerHead) -> "NormStatistics":
-        """The head's running statistics: its own memory, not a copy."""
-        assert head.bn.running_mean is not None and head.bn.running_var is not None
-        return cls(head.bn.running_mean, head.bn.running_var)
+    def of(cls, head: Head) -> "NormStatistics":
+        """The head's running statistics, its own memory; CheckpointInvalid where it is not SegFormer's."""
+        norm = segformer_head(head, needed_by="robust batch norm").bn
+        assert norm.running_mean is not None and norm.running_var is not None
+        return cls(norm.running_mean, norm.running_var)
 
     def detached(self) -> "NormStatistics":
         """Copies without a graph."""
         return NormStatistics(self.mean_E.detach().clone(), self.var_E.detach().clone())
 
-    def towards(self, head: SegFormerHead, features: Sequence[Tensor], *, share: float) -> "NormStatistics":
+    def towards(self, head: Head, features: Sequence[Tensor], *, share: float) -> "NormStatistics":
         """Moved a share of the way to those of this batch, given as the encoder's feature maps (B, C_i, H_i, W_i).
 
         Differentiable in the batch's part, as in the authors' code.
         """
-        mean_E, var_E = head.moments(features)
+        mean_E, var_E = segformer_head(head, needed_by="robust batch norm").moments(features)
         return NormStatistics(self.mean_E.lerp(mean_E, share), self.var_E.lerp(var_E, share))
 
 
-def answer(head: SegFormerHead, features: Sequence[Tensor], statistics: NormStatistics) -> Tensor:
+def answer(head: Head, features: Sequence[Tensor], statistics: NormStatistics) -> Tensor:
     """Logits (B, K, h, w) of the head on these statistics instead of its own."""
     buffers = {"bn.running_mean": statistics.mean_E, "bn.running_var": statistics.var_E}
     logits_BKhw: Tensor = functional_call(head, buffers, (features,))

@@ -141,13 +141,14 @@ def test_a_damaged_tensor_is_noticed(tmp_path: Path) -> None:
 def test_a_pickle_is_refused_unopened(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(pickle.dumps({"weight": [1.0]}))
-    assert "not a complete safetensors file" in refusal(path)
+    assert f"udaseg-runtime checkpoint convert {path} --to" in refusal(path)
 
 
 def test_safetensors_without_manifest_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "plain.safetensors"
     safetensors.torch.save_file({"w": torch.zeros(2)}, path)
-    assert "no 'manifest'" in refusal(path)
+    assert "no 'manifest'" in (message := refusal(path))
+    assert f"udaseg-runtime checkpoint convert {path} --to" in message
 
 
 @pytest.mark.parametrize(

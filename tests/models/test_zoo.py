@@ -16,12 +16,32 @@ TOTALS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+# DAFormer's decoders on MiT-B5 in millions of parameters (its table 7).
+DECODERS = {"daformer_b5": 3.7, "daformer_isa_b5": 1.1, "daformer_conv1_b5": 0.5, "segformer_b5": 3.2}
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", sorted(TOTALS))
 def test_totals_are_the_published_ones(name: str) -> None:
     with torch.device("meta"):
-        model = build_model(name, num_classes=19)
-    assert sum(parameter.numel() for parameter in model.parameters()) == TOTALS[name]
+        assert parameters(build_model(name, num_classes=19)) == TOTALS[name]
+
+
+@pytest.mark.parametrize("name", sorted(DECODERS))
+def test_decoders_have_the_published_number_of_parameters(name: str) -> None:
+    with torch.device("meta"):
+        assert round(parameters(build_model(name, num_classes=19).head) / 1e6, 1) == DECODERS[name]
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_name_is_its_models_own(name: str) -> None:
+    with torch.device("meta"):
+        model, plain = build_model(name, num_classes=19), build_model(f"segformer_{name[-2:]}", num_classes=19)
     assert model.name == name
+    assert parameters(model.encoder) == parameters(plain.encoder)
 
 
 def test_logits_come_at_stride_four() -> None:

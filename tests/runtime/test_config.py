@@ -25,11 +25,13 @@ from runtime.config import (
 
 def test_defaults_are_the_documented_run() -> None:
     config = RuntimeConfig()
-    assert (config.stream.stream, config.model.model, config.adaptation.method) == (
+    assert (config.stream.stream, config.model.source, config.adaptation.method) == (
         "rain_sequence",
-        "segformer_b0",
+        "segformer_b0_synthetic",
         "styled",
     )
+    assert ModelConfig(model="segformer_b1").source == "segformer_b1_synthetic"
+    assert ModelConfig(model="segformer_b1", checkpoint="mine.safetensors").source == "mine.safetensors"
     assert (config.run.pace, config.run.seed, config.web.port, config.web.web) == ("live", 0, 9464, True)
     assert config.model.trainable is None and config.adaptation.policy is None and config.run.shadow is None
 

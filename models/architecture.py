@@ -1,0 +1,86 @@
+"""Which of our models a network's tensors are: read off their names and shapes, once both are ours.
+
+    found = architecture_of(state)                # Architecture("segformer_b1", num_classes=19)
+
+What is no MiT with a head known here is refused: nothing is guessed.
+"""
+
+# C channels of a stage, E embedding channels, K classes
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.mit import MIT_CONFIGS, NUM_STAGES
+from models.rearrangement import FUSE
+from models.tensorfile import CheckpointInvalid
+from models.zoo import SEGFORMER_CHANNELS
+
+CONV1_CHANNELS = 256
+CLASSIFIER = "head.classifier.weight"
+BLOCK = re.compile(r"encoder\.stages\.(\d)\.blocks\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """`num_classes` is None where the tensors are an encoder's alone; the model is then the SegFormer of its size."""
+
+    model: str
+    num_classes: int | None
+
+
+def architecture_of(state: Mapping[str, Tensor], *, is_rectified: bool = False) -> Architecture:
+    """The model; `is_rectified` tells mmsegmentation's head from SegFormer's, whose tensors look alike.
+
+    CheckpointInvalid where there is none.
+    """
+    size = _size(state)
+    if not any(name.startswith("head.") for name in state):
+        return Architecture(f"segformer_{size}", None)
+    if CLASSIFIER not in state:
+        raise CheckpointInvalid("a head without a classifier; the file is incomplete, copy or download it again")
+    return Architecture(f"{_stem(state, size, is_rectified=is_rectified)}_{size}", state[CLASSIFIER].shape[0])
+
+
+def _size(state: Mapping[str, Tensor]) -> str:
+    channels, depths = [], [0] * NUM_STAGES
+    for stage in range(NUM_STAGES):
+        weight = state.get(f"encoder.stages.{stage}.patch_embed.proj.weight")
+        if weight is None:
+            raise CheckpointInvalid(
+                f"no patch embedding of stage {stage + 1}; only networks with a Mix Transformer (MiT) are read"
+            )
+        channels.append(weight.shape[0])
+    for name in state:
+        if (found := BLOCK.match(name)) is not None and int(found[1]) < NUM_STAGES:
+            depths[int(found[1])] = max(depths[int(found[1])], int(found[2]) + 1)
+    for size, config in MIT_CONFIGS.items():
+        if (config.channels, config.depths) == (tuple(channels), tuple(depths)):
+            return size
+    raise CheckpointInvalid(
+        f"an encoder of {channels} channels and {depths} blocks is none of MiT-B0 to B5; only those are read"
+    )
+
+
+def _stem(state: Mapping[str, Tensor], size: str, *, is_rectified: bool) -> str:
+    if any(name.startswith("head.fuse.branches.") for name in state):
+        return "daformer"
+    if any(name.startswith("head.fuse.long_range.") for name in state):
+        return "daformer_isa"
+    if FUSE not in state:
+        raise CheckpointInvalid("a head of no known kind; SegFormer's, HAMLET's, mmsegmentation's and DAFormer's are")
+    embed_channels = state[FUSE].shape[0]
+    if is_rectified:
+        stem, published = "segformer_mmseg", SEGFORMER_CHANNELS[size]
+    elif embed_channels == SEGFORMER_CHANNELS[size]:
+        return "segformer"
+    else:
+        stem, published = "daformer_conv1", CONV1_CHANNELS
+    if embed_channels != published:
+        raise CheckpointInvalid(
+            f"a head of {embed_channels} embedding channels on MiT-{size.upper()}; published are "
+            f"{SEGFORMER_CHANNELS[size]} (SegFormer) and {CONV1_CHANNELS} (DAFormer)"
+        )
+    return stem
