@@ -58,11 +58,13 @@ class Logits(nn.Module):
 
 
 def hugging_face(ours: SegmentationModel) -> Logits | None:
-    """Their SegFormer of the same size with the same weights, in eval mode; None where transformers is missing."""
-    library = _transformers()
-    if library is None:
+    """Their SegFormer of the same size with the same weights, in eval mode; None where transformers is missing, or
+    has no such network.
+    """
+    library, size = _transformers(), ours.name.removeprefix("segformer_")
+    if library is None or size not in MIT_CONFIGS:
         return None
-    mit = MIT_CONFIGS[ours.name.removeprefix("segformer_")]
+    mit = MIT_CONFIGS[size]
     config = library.SegformerConfig(
         hidden_sizes=list(mit.channels),
         depths=list(mit.depths),
