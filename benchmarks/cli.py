@@ -29,17 +29,21 @@ def run(arguments: Sequence[str]) -> int:
     from evaluation.oracle import Oracle
     from evaluation.report import write_report
     from evaluation.scoreboard import Scoreboard
+    from evaluation.subsets import subset_lines, subset_names
     from runtime.session import run_session
 
+    subsets = subset_names(config.run.score_classes)
     settle_process()
     oracle = Oracle()
-    run_session(
+    outcome = run_session(
         config,
-        make_scorer=Scoreboard,
+        make_scorer=lambda classes: Scoreboard(classes, subsets=subsets),
         finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"),
         methods=oracle.methods,
         open_with=oracle.opener(config.adaptation.method),
     )
+    for line in subset_lines(outcome.summary):
+        print(line)
     return EXIT_DONE
 
 

@@ -23,6 +23,7 @@ from evaluation.recurrence import mean_gain, recurrences
 from evaluation.rounds import round_scores, worst_later_round
 from evaluation.safety import class_safety
 from evaluation.slices import SLICES_NAME, write_slices
+from evaluation.subsets import subset_score
 from evaluation.timed import TimedFigures, TimedScore
 from runtime.events import Event
 from runtime.exam import Predict
@@ -32,10 +33,14 @@ from streams.frame import Frame
 
 
 class Scoreboard:
-    """`observe` is called by one thread, `scores` by any; the rest belongs to the observing one."""
+    """`observe` is called by one thread, `scores` by any; the rest belongs to the observing one.
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    `subsets`: names of parts of the classes to score too (`evaluation.subsets`).
+    """
+
+    def __init__(self, classes: tuple[str, ...], *, subsets: tuple[str, ...] = ()) -> None:
         self.classes = classes
+        self._subsets = subsets
         self._online = OnlineScore(classes)
         self._lags = LagLog()
         self._timed = TimedScore(len(classes))
@@ -88,6 +93,7 @@ class Scoreboard:
         return {
             "gain": (scores.hmean - scores.hmean_frozen) * POINTS,
             "windowed": {"miou": windowed * POINTS, "miou_frozen": windowed_frozen * POINTS},
+            "subsets": [_subset(name, scores) for name in self._subsets],
             "worst_window": self._online.worst_window * POINTS,
             "unsafe_classes": self._named(safety.over_run),
             "unsafe_visit": None
@@ -150,6 +156,12 @@ def _timed(figures: TimedFigures | None) -> dict[str, float] | None:
         return None
     deadline = {} if math.isinf(figures.deadline_ms) else {"deadline_ms": figures.deadline_ms}
     return {**deadline, "miou": figures.miou * POINTS, "hmean": figures.hmean * POINTS}
+
+
+def _subset(name: str, scores: Scores) -> dict[str, Any]:
+    one = subset_score(name, scores)
+    row = {"miou": one.miou * POINTS, "miou_frozen": one.miou_frozen * POINTS}
+    return {"name": name, "classes": one.num_classes, **row}
 
 
 def _recurrence(scores: Scores) -> dict[str, Any]:

@@ -7,7 +7,6 @@ reported before anything slow or lasting happens.
 """
 
 import dataclasses
-import itertools
 import queue
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +38,7 @@ from runtime.config import (
     parse_stages,
 )
 from runtime.events import Fault
+from runtime.label_mapping import ClassMapping, to_stream_classes
 from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
 from runtime.recipes import resolved
@@ -47,7 +47,6 @@ from runtime.shift.routing import Router
 from runtime.snapshots import Snapshots
 from runtime.source import HeldOut, SourceChoice, fill_replay
 from runtime.weights import VersionedWeights
-from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame
 from streams.limited import Limited
 from streams.pacing import Paced
@@ -105,10 +104,11 @@ def build(
     config = resolved(config, entry.recipe)
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
-    model, light_decoder, manifest = _source_model(config.model)
+    model, light_decoder, mapping = _source_model(config.model)
+    manifest = mapping.manifest
     size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
-    report, replay = _adapt(model.to(device), config.model), _filled(config, manifest, size_HW)
+    report, replay = _adapt(model.to(device), config.model), _filled(config, mapping, size_HW)
     lanes = open_lanes(device)
     weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
@@ -116,6 +116,8 @@ def build(
     def note(component: str, detail: str) -> None:
         faults.put(Fault(component, detail, clock()))
 
+    if mapping.note:
+        note("inference", mapping.note)
     served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
     given = SourceParts(model, weights, replay, calibrated(replay), light_decoder)
     router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
@@ -186,31 +188,30 @@ def _open(
     return Paced(stream, pace=config.run.pace, clock=clock), round_length
 
 
-def _source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder | None, Manifest]:
+def _source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder | None, ClassMapping]:
     """The checkpoint the user named, else the one shipped for the model."""
     if config.model is not None and config.model not in MODELS:
         raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
     checkpoint = config.source
     model, light_decoder, manifest = load_source(checkpoint, model=config.model)
-    if manifest.classes != CITYSCAPES.names:
-        pairs = itertools.zip_longest(manifest.classes, CITYSCAPES.names)
-        number, (held, expected) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    if drawn := manifest.recipe.get("random"):
         raise CheckpointInvalid(
-            f"{checkpoint}: manifest.classes[{number}] is {held}, expected {expected}: streams are labelled in the "
-            f"{len(CITYSCAPES.names)} Cityscapes train ids; train with udaseg-runtime pretrain"
+            f"{checkpoint}: parts of it were drawn at random when it was converted ({drawn}); train them first, "
+            "udaseg-runtime pretrain"
         )
-    return model, light_decoder, manifest
+    return model, light_decoder, to_stream_classes(checkpoint, model, light_decoder, manifest)
 
 
-def _filled(config: RuntimeConfig, manifest: Manifest, size_HW: tuple[int, int]) -> ReplayBuffer:
+def _filled(config: RuntimeConfig, mapping: ClassMapping, size_HW: tuple[int, int]) -> ReplayBuffer:
     """The replay buffer, with what the checkpoint was trained on unless the user named another source."""
     return fill_replay(
-        SourceChoice.of(manifest, config.replay, data=config.stream.data),
+        SourceChoice.of(mapping.manifest, config.replay, data=config.stream.data),
         size_HW,
         num_bytes=int(config.replay.replay_mb * 2**20),
         seed=config.run.seed,
-        num_classes=manifest.num_classes,
+        num_classes=mapping.manifest.num_classes,
         num_held_out=config.replay.held_out,
+        unknown=mapping.unknown,
     )
 
 

@@ -193,6 +193,8 @@ class RunConfig:
     """The run folder itself; must not exist yet. runs/<UTC time>-<stream>-<method> by default."""
     resume: Path | None = None
     """Go on with the interrupted run in this folder, by its own config.toml."""
+    score_classes: str | None = None
+    """Subsets of the classes to score as well, with commas between: synthia16, synthia13, viper15, camvid11."""
     quiet: bool = False
     """Print only the table at the end."""
     checkpoint_every_s: float = 10.0

@@ -20,7 +20,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from models.checkpoint import Manifest, Source, save_checkpoint
+from models.checkpoint import Manifest, Source, load_checkpoint, load_model, save_checkpoint
+from models.segformer import SegmentationModel
+from models.tensorfile import CheckpointInvalid
 from models.zoo import MODELS, build_model
 from replay.augment import CropRule
 from replay.pool import AugmentedSamples
@@ -82,7 +84,7 @@ def pretrain(
     partial = read_partial(config.partial, identity=identity) if config.partial.exists() else None
     say(f"preparing samples of {config.dataset}")
     data = load_training_data(config, processes=os.cpu_count() or 1)
-    model = build_model(config.model, num_classes=len(CITYSCAPES.names))
+    model = _beginning(config)
     trainer = Trainer(model, recipe=_recipe(config), device=hardware.device, precision=hardware.precision)
     if partial is not None:
         trainer.load_state(partial.tensors, num_steps_done=partial.num_steps_done)
@@ -98,6 +100,19 @@ def pretrain(
     score = "" if result.miou is None else f", {result.miou:.1f} mIoU on unseen frames"
     say(f"wrote {config.out} after {clock_time(result.trained_s)}{score}")
     return result
+
+
+def _beginning(config: PretrainConfig) -> SegmentationModel:
+    """The network before the first step. CheckpointInvalid where the checkpoint is of another one."""
+    if config.checkpoint is None:
+        return build_model(config.model, num_classes=len(CITYSCAPES.names))
+    model, manifest = load_model(config.checkpoint, model=config.model)
+    if manifest.classes != CITYSCAPES.names:
+        raise CheckpointInvalid(
+            f"{config.checkpoint}: has {manifest.num_classes} classes of its own, expected the "
+            f"{len(CITYSCAPES.names)} of Cityscapes; convert it with --classes cityscapes"
+        )
+    return model
 
 
 def _train(
@@ -184,6 +199,8 @@ def _identity(config: PretrainConfig, hardware: _Hardware) -> dict[str, Any]:  #
     )  # fmt: skip
     identity = {name: getattr(config, name) for name in names}
     identity |= {"size": list(config.size_HW), "crop": list(config.crop_HW), "batch": hardware.batch}
+    if config.checkpoint is not None:
+        identity["begun_from"] = load_checkpoint(config.checkpoint)[1].sha256
     identity["precision"] = str(hardware.precision).removeprefix("torch.")
     if config.uses_synthetic:
         identity["samples"] = config.samples

@@ -5,7 +5,7 @@ the spot, a recorded data set is read from its folder. Streams and replay meet h
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from models.checkpoint import Manifest
 from replay.buffer import ReplayBuffer
 from runtime.config import ConfigError, ReplayConfig, nearest
 from runtime.shift.calibration import MIN_SAMPLES
+from streams.datasets.labels import lookup_table
 from streams.datasets.samples import LabelledSamples
 from streams.datasets.splits import LAYOUTS, open_split
 from streams.frame import Frame
@@ -87,16 +88,18 @@ def fill_replay(
     seed: int,
     num_classes: int,
     num_held_out: int = 0,
+    unknown: Sequence[int] = (),
 ) -> ReplayBuffer:
     """A buffer filled to its bound, or with all there is but what is held out; ConfigError for fewer samples than
-    calibration needs.
+    calibration needs. Labels of `unknown` classes are ignored.
     """
     generator = torch.Generator().manual_seed(seed + REPLAY_SEED_OFFSET)
     _require_room(size_HW, num_bytes)
     replay = ReplayBuffer(size_HW, capacity_bytes=num_bytes, generator=generator, num_classes=num_classes)
     capacity = replay.statistics().capacity_samples
+    kept = lookup_table({label: label for label in range(256) if label not in unknown})
     for image_HWC, label_HW in _samples(choice, size_HW, num_samples=capacity, seed=seed, held_out=num_held_out):
-        replay.add(image_HWC, label_HW)
+        replay.add(image_HWC, kept[label_HW])
     if len(replay) < MIN_SAMPLES:
         raise ConfigError(
             f"--source {choice.words}: {len(replay)} labelled samples, expected at least {MIN_SAMPLES} to know the "

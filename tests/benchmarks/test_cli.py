@@ -24,7 +24,7 @@ RUN_OPTIONS = {
     *("--method", "--with", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
     *("--library", "--library-mb"),
     *("--source", "--source-data", "--replay-mb", "--held-out"),
-    *("--pace", "--adapt", "--latency", "--threads", "--seed", "--shadow"),
+    *("--pace", "--adapt", "--latency", "--threads", "--seed", "--shadow", "--score-classes"),
     *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),
     *("--port", "--web", "--no-web", "--help"),
 }
@@ -160,11 +160,11 @@ def test_checkpoints_of_no_use_end_with_4(refuse, tmp_path, tiny_world) -> None:
     damage(cut)
     key = "encoder.stages.2.blocks.1.attn.q.weight"
     lacking = write_random_checkpoint(tmp_path / "lacking.safetensors", without=key)
-    foreign = write_random_checkpoint(tmp_path / "foreign.safetensors", classes=("road", "sky", "sea"))
+    foreign = write_random_checkpoint(tmp_path / "foreign.safetensors", classes=("rain", "sky", "sea"))
     for checkpoint, expected in (
         (cut, "not a complete safetensors file"),
         (lacking, f"key {key} is missing"),
-        (foreign, "manifest.classes[1] is sky, expected sidewalk"),
+        (foreign, "of its 3 classes (rain, ...) 1 are among the 19 Cityscapes classes"),
         (tmp_path / "none", "neither a file nor a shipped checkpoint"),
     ):
         code, line = refuse("--checkpoint", checkpoint)
