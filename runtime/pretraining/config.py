@@ -42,8 +42,8 @@ class PretrainConfig:
     model: str = "segformer_b0"
     """Architecture (see `udaseg-runtime models`)."""
     checkpoint: str | None = None
-    """Checkpoint to begin from, of that architecture and in the Cityscapes classes: ours, or a converted encoder. Random
-    weights by default."""
+    """Checkpoint to begin from, of that architecture and in the Cityscapes classes: ours, or a converted encoder.
+    Random weights by default."""
     validation: str | None = None
     """Split of the data set to score on, none by default; synthetic scores on unseen places by itself."""
     size: str | None = None
