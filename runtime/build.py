@@ -105,8 +105,7 @@ def build(
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
     model, light_decoder, mapping = _source_model(config.model)
-    manifest = mapping.manifest
-    size_HW = parse_size(config.stream.size) if config.stream.size else manifest.source.size_HW
+    size_HW = parse_size(config.stream.size) if config.stream.size else mapping.manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
     report, replay = _adapt(model.to(device), config.model), _filled(config, mapping, size_HW)
     lanes = open_lanes(device)
@@ -116,8 +115,6 @@ def build(
     def note(component: str, detail: str) -> None:
         faults.put(Fault(component, detail, clock()))
 
-    if mapping.note:
-        note("inference", mapping.note)
     served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
     given = SourceParts(model, weights, replay, calibrated(replay), light_decoder)
     router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
@@ -126,7 +123,7 @@ def build(
     predictor = Predictor(served, simulation.view if simulation else weights, clock=stamps, router=router)
     _warm_up(predictor, size_HW)
     adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps)
-    for detail in adaptation.notes:
+    for detail in (*mapping.notes, *adaptation.notes):
         note("learner", detail)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     driven = Driven(stream, predictor, adaptation.cycle, lanes.learning)
@@ -135,14 +132,14 @@ def build(
         stream=stream,
         weights=weights,
         model=model,
-        manifest=manifest,
+        manifest=mapping.manifest,
         report=report,
         replay=replay,
         device=device,
         size_HW=size_HW,
         cycle=adaptation.cycle,
         snapshots=adaptation.snapshots,
-        held_out=_held_out(config, manifest, size_HW),
+        held_out=_held_out(config, mapping.manifest, size_HW),
         round_length=round_length,
         keep_library=adaptation.keep_library,
         track=entry.track,

@@ -23,11 +23,11 @@ FEWEST = 2  # classes; fewer tell nothing apart
 
 @dataclass(frozen=True, slots=True)
 class ClassMapping:
-    """`manifest` in the stream's classes; `unknown`: those the model never answers; `note` for the user, or empty."""
+    """`manifest` in the stream's classes; `unknown`: those the model never answers; `notes` for the user."""
 
     manifest: Manifest
     unknown: tuple[int, ...] = ()
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def to_stream_classes(
@@ -52,4 +52,4 @@ def to_stream_classes(
         f"by name; never answered: {names}"
     )
     spoken = dataclasses.replace(manifest, num_classes=len(rows), classes=CITYSCAPES.names)
-    return ClassMapping(spoken, unknown, note)
+    return ClassMapping(spoken, unknown, (note,))

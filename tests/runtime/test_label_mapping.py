@@ -39,7 +39,8 @@ def test_classes_are_brought_to_the_streams_by_name() -> None:
     for new, old in ((WALL, 1), (ROAD, 2), (VEGETATION, 3)):
         assert torch.equal(model.head.classifier.weight[new], weight[old])
     assert set(mapping.unknown) == set(range(19)) - {WALL, ROAD, VEGETATION}
-    assert "3 of the stream's 19" in mapping.note and "wall" not in mapping.note and "sky" in mapping.note
+    (note,) = mapping.notes
+    assert "3 of the stream's 19" in note and "wall" not in note and "sky" in note
 
 
 def test_the_streams_own_classes_are_left_alone() -> None:
@@ -47,7 +48,7 @@ def test_the_streams_own_classes_are_left_alone() -> None:
     manifest = Manifest("segformer_b0", 19, CITYSCAPES.names, Source("camvid", "train", (64, 64)))
     weight = model.head.classifier.weight
     mapping = to_stream_classes("mine", model, None, manifest)
-    assert (mapping.manifest, mapping.unknown, mapping.note) == (manifest, (), "")
+    assert (mapping.manifest, mapping.unknown, mapping.notes) == (manifest, (), ())
     assert model.head.classifier.weight is weight
 
 
