@@ -83,10 +83,11 @@ GROUPS: dict[str, dict[str, Figure]] = {
         "negative_window_share": Figure("harmed windows", _at("quality.negative_window_share"), digits=2),
         "unsafe_classes": Figure("classes hurt", _count("quality.unsafe_classes")),
         "unsafe_in_a_visit": Figure("in one visit", _unsafe_in_a_visit),
+    },
+    "Forgetting and calibration": {
         "forgetting": Figure("forgotten", _at("quality.forgetting.points_lost")),
         "ece": Figure("ECE %", _at("quality.calibration.ece", scale=100.0)),
         "ece_frozen": Figure("frozen's", _at("quality.calibration.ece_frozen", scale=100.0)),
-        "worst_later_round": Figure("worst later round", _at("quality.worst_later_round"), is_signed=True),
     },
     "In time": {
         "streaming": Figure("streaming", _at("quality.streaming.hmean")),
@@ -94,13 +95,16 @@ GROUPS: dict[str, dict[str, Figure]] = {
         "dropped": Figure("dropped", _dropped, digits=0),
         "answered_p99_ms": Figure("p99 ms", _timed(_at("latency_ms.capture_to_result.p99"))),
     },
-    "Lag and recurrence": {
+    "Lag": {
         "detected_frames": Figure("detected", _mean_lag("detected")),
         "served_frames": Figure("served", _mean_lag("served")),
         "plateau_frames": Figure("plateau", _mean_lag("plateau")),
+    },
+    "Recurrence and rounds": {
         "recurrence_gain": Figure("recurrence gain", _at("quality.recurrence.gain"), is_signed=True),
         "recurrence_gain_frozen": Figure("frozen's", _at("quality.recurrence.gain_frozen"), is_signed=True),
         "recurrence_frames": Figure("slowest second visit", _at("quality.recurrence.recovery_frames"), digits=0),
+        "worst_later_round": Figure("worst later round", _at("quality.worst_later_round"), is_signed=True),
     },
     "Cost": {
         "steps": Figure("steps", _at("adaptation.steps_applied"), digits=0),
@@ -133,13 +137,19 @@ NOTES = {
     "Safety": (
         "Worst drop, worst window: largest shortfall against frozen on any visit, in any 100 frames (below 0: ahead "
         "everywhere). Harmed windows: share more than 0.5 below frozen. Classes hurt: IoU more than 10 points below "
-        "frozen over the run, and in the worst visit. Forgotten: points lost on held-out source samples by the end. "
-        "ECE: expected calibration error, 15 bins. Worst later round: its hmean less the first round's."
+        "frozen over the run, and in the worst visit."
     ),
-    "Lag and recurrence": (
+    "Forgetting and calibration": (
+        "Forgotten: points of mIoU lost on held-out source samples by the end. ECE: expected calibration error, 15 "
+        "bins."
+    ),
+    "Lag": (
         "Frames from a domain's first to its detection, to the first version served that was learnt in it, and to 95 % "
-        "of the visit's own plateau: means over visits after the first, where it came at all. Recurrence gain: later "
-        "visits to a domain less the first, beside the frozen model's; frames the second visit took to its plateau."
+        "of the visit's own plateau: means over visits after the first, where it came at all."
+    ),
+    "Recurrence and rounds": (
+        "Recurrence gain: later visits to a domain less the first, beside the frozen model's; frames the second visit "
+        "took to its plateau. Worst later round: its hmean less the first round's."
     ),
     "Cost": "Times are of the machine the runs were made on. Peak memory is of the whole process.",
 }

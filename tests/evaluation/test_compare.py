@@ -3,6 +3,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,6 +156,15 @@ def test_terminal_tables_fit_eighty_columns(runs, tmp_path):
     shown = console.file.getvalue()
     assert re.search(r"styled +source-replay +36.0 +31.0 +\+5.0", shown)
     assert "\u2026" not in shown
+
+
+def test_terminal_tables_fit_eighty_columns_where_every_figure_is_known(runs):
+    comparison = compare(runs)
+    figures = dict.fromkeys(FIGURES, Spread(-12.3, 1.5, 3)) | {"memory_mb": Spread(1234.0, 1.0, 3)}
+    methods = tuple(replace(row, figures=figures) for row in comparison.methods)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(rich_tables(replace(comparison, methods=methods)))
+    assert "\u2026" not in console.file.getvalue()
 
 
 def test_the_page_holds_tables_and_drawings_and_loads_nothing(runs, tmp_path):
