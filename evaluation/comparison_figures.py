@@ -111,6 +111,8 @@ GROUPS: dict[str, dict[str, Figure]] = {
         "step_ms": Figure("step p50 ms", _at("adaptation.step_ms.p50")),
         "step_ms_p95": Figure("p95 ms", _at("adaptation.step_ms.p95")),
         "p99_ms": Figure("frame p99 ms", _at("latency_ms.capture_to_result.p99")),
+    },
+    "Memory and parameters": {
         "memory_mb": Figure("peak MiB", _at("memory.peak_rss_mb"), digits=0),
         "device_mb": Figure(
             "on device", lambda row: number(lookup(row, "memory.peak_device_mb")) or float("nan"), digits=0
@@ -151,5 +153,6 @@ NOTES = {
         "Recurrence gain: later visits to a domain less the first, beside the frozen model's; frames the second visit "
         "took to its plateau. Worst later round: its hmean less the first round's."
     ),
-    "Cost": "Times are of the machine the runs were made on. Peak memory is of the whole process.",
+    "Cost": "Learning steps and how long they and the frames took, on the machine the runs were made on.",
+    "Memory and parameters": "Peak memory is of the whole process. Trainable: parameters that learn.",
 }
