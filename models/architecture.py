@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models.light_decoder import PREFIX as LIGHT
 from models.mit import MIT_CONFIGS, NUM_STAGES
 from models.rearrangement import FUSE
 from models.tensorfile import CheckpointInvalid
@@ -75,7 +76,7 @@ def _stem(state: Mapping[str, Tensor], size: str, *, is_rectified: bool) -> str:
     if is_rectified:
         stem, published = "segformer_mmseg", SEGFORMER_CHANNELS[size]
     elif embed_channels == SEGFORMER_CHANNELS[size]:
-        return "segformer"
+        return "hamlet" if any(name.startswith(LIGHT) for name in state) else "segformer"
     else:
         stem, published = "daformer_conv1", CONV1_CHANNELS
     if embed_channels != published:

@@ -29,7 +29,7 @@ from models.tensorfile import (
     write_atomically,
     write_tensors,
 )
-from models.zoo import MODELS, build_model
+from models.zoo import MODELS, build_model, has_light_decoder
 
 SCHEMA = 1
 MANIFEST_KEY = "manifest"
@@ -133,6 +133,11 @@ def load_source(
             load_into(decoder, light)
     except CheckpointInvalid as error:
         raise CheckpointInvalid(f"{path_or_name}: {error}") from error
+    if decoder is None and has_light_decoder(manifest.model):
+        raise CheckpointInvalid(
+            f"{path_or_name}: holds {manifest.model} without its light decoder; train it with udaseg-runtime pretrain, "
+            "or convert the file of a whole network"
+        )
     return network.eval(), decoder, manifest
 
 

@@ -51,10 +51,16 @@ MMSEG_CONFIGS = {size: dataclasses.replace(config, embedding_eps=1e-6) for size,
 MODELS: dict[str, Build] = {
     **_sizes("segformer", MIT_CONFIGS, lambda size: segformer_head_of(SEGFORMER_CHANNELS[size])),
     **_sizes("segformer_mmseg", MMSEG_CONFIGS, lambda size: rectified_head_of(SEGFORMER_CHANNELS[size])),
+    **_sizes("hamlet", MIT_CONFIGS, lambda size: segformer_head_of(SEGFORMER_CHANNELS[size])),
     **_sizes("daformer", MIT_CONFIGS, lambda _: separable_aspp_head),
     **_sizes("daformer_isa", MIT_CONFIGS, lambda _: interlaced_head),
     **_sizes("daformer_conv1", MIT_CONFIGS, lambda _: segformer_head_of(EMBED_CHANNELS)),
 }
+
+
+def has_light_decoder(name: str) -> bool:
+    """Whether checkpoints of the model must bring a light decoder along: HAMLET's, which is a SegFormer with one."""
+    return name.startswith("hamlet_")
 
 
 def build_model(name: str, *, num_classes: int) -> SegmentationModel:

@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
-from models.checkpoint import Manifest, Source, load_checkpoint, load_model, save_checkpoint
+from models.checkpoint import Manifest, Source, load_checkpoint, load_model, save_checkpoint, state_with
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
-from models.zoo import MODELS, build_model
+from models.zoo import MODELS, build_model, has_light_decoder
 from replay.augment import CropRule
 from replay.pool import AugmentedSamples
 from replay.sampling import SamplingRule
@@ -36,10 +37,12 @@ from runtime.pretraining.progress import clock_time, open_progress
 from runtime.pretraining.state import PartialTraining, read_partial, write_partial
 from runtime.pretraining.trainer import Recipe, Trainer
 from runtime.pretraining.validation import mean_iou
+from runtime.shift.light_distance import fitted_light_decoder
 from streams.datasets.labels import CITYSCAPES
 
 DEFAULT_BATCH = {"cpu": 8, "cuda": 32}
 MAX_WORKERS = {"cpu": 1, "cuda": 8}
+LIGHT_SAMPLES = 64  # that a light decoder is fitted to, as at the start of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +230,20 @@ def _write_checkpoint(
         metrics=metrics,
     )
     try:
-        save_checkpoint(config.out, trainer.averaged.state_dict(), manifest)
+        save_checkpoint(config.out, _trained_state(config.model, trainer.averaged, data), manifest)
     except OSError as error:
         raise ConfigError(
             f"--out {config.out}: cannot be written ({error.strerror}); make room, then give the same command again"
         ) from error
     config.partial.unlink(missing_ok=True)
+
+
+def _trained_state(name: str, network: SegmentationModel, data: TrainingData) -> dict[str, Tensor]:
+    """The network's tensors, and those of a light decoder fitted to it where the model has one."""
+    if not has_light_decoder(name):
+        return network.state_dict()
+    images_NHWC, labels_NHW = data.training.images_NHWC[:LIGHT_SAMPLES], data.training.labels_NHW[:LIGHT_SAMPLES]
+    return state_with(network, fitted_light_decoder(network.eval(), images_NHWC, labels_NHW))
 
 
 def _choose_hardware(config: PretrainConfig) -> _Hardware:

@@ -223,6 +223,16 @@ def test_a_light_decoder_comes_and_goes_with_its_network(tmp_path: Path) -> None
     assert load_source(plain)[1] is None
 
 
+def test_hamlets_network_must_bring_its_light_decoder(tmp_path: Path) -> None:
+    network, path = build_model("hamlet_b0", num_classes=3), tmp_path / "hamlet.safetensors"
+    manifest = dataclasses.replace(MANIFEST, model="hamlet_b0")
+    save_checkpoint(path, network.state_dict(), manifest)
+    with pytest.raises(CheckpointInvalid, match="holds hamlet_b0 without its light decoder"):
+        load_source(path)
+    save_checkpoint(path, state_with(network, LightDecoder.of(network)), manifest)
+    assert load_source(path)[1] is not None
+
+
 def test_half_a_light_decoder_is_refused(tmp_path: Path) -> None:
     network = build_model("segformer_b0", num_classes=3)
     state = state_with(network, LightDecoder.of(network))

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import itertools
 import math
@@ -13,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from models.checkpoint import load_checkpoint, load_model
+from models.checkpoint import Manifest, Source, load_checkpoint, load_model, load_source, save_checkpoint
 from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 from replay.pool import SamplePool
@@ -26,6 +27,7 @@ from runtime.pretraining.render import block_seed, rendered_samples
 from runtime.pretraining.schedule import averaging_decay, learning_rate_factor
 from runtime.pretraining.trainer import Recipe, Trainer
 from runtime.pretraining.validation import mean_iou
+from streams.datasets.labels import CITYSCAPES
 from streams.stream import StreamNotOpened, UnknownStream
 
 CPU = torch.device("cpu")
@@ -99,6 +101,28 @@ def test_training_learns_and_writes_a_checkpoint_that_says_what_it_is(camvid: Pa
     assert manifest.metrics["miou"] == pytest.approx(result.miou)
     assert not model.training
     assert sorted(path.name for path in tmp_path.glob("net*")) == ["net.json", "net.safetensors"]
+
+
+def test_training_begins_from_a_checkpoint(camvid: Path, tmp_path: Path) -> None:
+    first, out = tmp_path / "first.safetensors", tmp_path / "net.safetensors"
+    state = build_model("segformer_b0", num_classes=19).state_dict()
+    state["head.classifier.bias"].fill_(7.0)
+    manifest = Manifest("segformer_b0", 19, CITYSCAPES.names, Source("unknown", "", (32, 64)), {"random": ["head"]})
+    save_checkpoint(first, state, manifest)
+    run_quietly(tiny(camvid, out, steps=1, checkpoint=str(first)))
+    assert load_model(out)[0].head.classifier.bias.mean() > 6.5
+    recipe = load_checkpoint(out)[1].recipe
+    assert recipe["begun_from"] == load_checkpoint(first)[1].sha256 and "random" not in recipe
+    save_checkpoint(first, state, dataclasses.replace(manifest, classes=tuple("abcdefghijklmnopqrs")))
+    with pytest.raises(CheckpointInvalid, match="convert it with --classes cityscapes"):
+        run_quietly(tiny(camvid, tmp_path / "other.safetensors", checkpoint=str(first)))
+
+
+def test_hamlets_model_gets_its_light_decoder(camvid: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net.safetensors"
+    run_quietly(tiny(camvid, out, steps=1, model="hamlet_b0"))
+    _, decoder, manifest = load_source(out)
+    assert decoder is not None and manifest.model == "hamlet_b0"
 
 
 def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(camvid: Path, tmp_path: Path) -> None:
