@@ -13,12 +13,13 @@ from evaluation.compare import MethodFigures, Spread, compare, with_track
 from evaluation.run_folder import Row, lookup, number, read_summary
 
 OVERVIEW = (
-    *("hmean_frozen", "hmean", "gain", "worst_drop", "return_difference", "negative_window_share", "worst_window"),
-    *("unsafe_classes", "unsafe_in_a_visit", "forgetting"),
+    *("hmean_frozen", "hmean", "gain", "gap_closed", "worst_drop", "return_difference", "negative_window_share"),
+    *("worst_window", "unsafe_classes", "unsafe_in_a_visit", "forgetting"),
 )
 COSTS = ("steps", "step_ms", "forwards_per_frame")
 HEADINGS = {
     "hmean_frozen": "frozen hmean",
+    "gap_closed": "% of gap",
     "worst_drop": "worst drop",
     "return_difference": "back at start",
     "negative_window_share": "harmed windows",
@@ -29,15 +30,16 @@ HEADINGS = {
     "step_ms": "step ms",
     "forwards_per_frame": "F/frame",
 }
-DIGITS = {"steps": 0, "forwards_per_frame": 2}
+DIGITS = {"gap_closed": 0, "steps": 0, "forwards_per_frame": 2}
 SIGNED = ("gain", "return_difference")
 NOTE = (
-    "Means over seeds +- sample deviation, mIoU in points. hmean: harmonic mean over visits; worst drop: largest "
-    "shortfall against frozen on any visit; back at start: adapted - frozen on the least favourable later visit to the "
-    "domain the stream began in; harmed windows: share of 100-frame windows more than 0.5 below frozen; worst window: "
-    "largest shortfall in one; classes hurt: more than 10 points of IoU below frozen over the run, and in the worst "
-    "visit; forgotten: points lost on held-out source samples; F/frame: learning time over inference time, averaged "
-    "over the run; in brackets the track, what a method needs besides the stream."
+    "Means over seeds +- sample deviation, mIoU in points. hmean: harmonic mean over visits; % of gap: of the way from "
+    "frozen to the oracle, where that was run; worst drop: largest shortfall against frozen on any visit; back at "
+    "start: adapted - frozen on the least favourable later visit to the domain the stream began in; harmed windows: "
+    "share of 100-frame windows more than 0.5 below frozen; worst window: largest shortfall in one; classes hurt: more "
+    "than 10 points of IoU below frozen over the run, and in the worst visit; forgotten: points lost on held-out "
+    "source samples; F/frame: learning time over inference time, averaged over the run; in brackets the track, what a "
+    "method needs besides the stream."
 )
 
 
@@ -70,10 +72,13 @@ class QualityFigures:
         return with_track(self.method, self.track)
 
 
-def quality_figures(stream: str, run_dirs: Sequence[Path]) -> QualityFigures:
-    """Figures of the finished runs of one method on one stream; `stream` is how the reader knows it."""
-    comparison = compare(run_dirs)
-    (method,) = comparison.methods
+def quality_figures(stream: str, run_dirs: Sequence[Path], *, ceiling: Sequence[Path] = ()) -> QualityFigures:
+    """Figures of the finished runs of one method on one stream; `stream` is how the reader knows it, `ceiling` the
+    oracle's runs there, if there are any.
+    """
+    (own,) = compare(run_dirs).methods
+    comparison = compare([*run_dirs, *(run_dir for run_dir in ceiling if run_dir not in run_dirs)])
+    method = next(row for row in comparison.methods if row.method == own.method)
     summaries = [summary for run_dir in run_dirs if (summary := read_summary(run_dir)) is not None]
     returns = [return_difference(_visits(summary)) for summary in summaries]
     return QualityFigures(
@@ -98,8 +103,9 @@ def return_difference(visits: Sequence[Row]) -> float:
 
 
 def overview_table(rows: Sequence[QualityFigures]) -> Table:
-    """One line for each stream and method."""
-    names = (*OVERVIEW, *COSTS)
+    """One line for each stream and method; the share of the gap stands there if it is known of any."""
+    has_ceiling = any(row.figures["gap_closed"].num for row in rows)
+    names = [name for name in (*OVERVIEW, *COSTS) if has_ceiling or name != "gap_closed"]
     return Table(
         title="Quality by stream and method",
         header=("stream, method", "runs", *(HEADINGS.get(name, name) for name in names)),

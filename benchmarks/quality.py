@@ -20,7 +20,7 @@ from benchmarks.figures import QualityFigures, overview_table, quality_figures, 
 from benchmarks.options import check_at_least, check_names, with_exam
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
-from evaluation.oracle import Oracle
+from evaluation.oracle import ORACLE, Oracle
 from runtime.arguments import parse
 from runtime.config import ConfigError, RunConfig, RuntimeConfig, WebConfig
 from runtime.config_file import load_toml
@@ -76,9 +76,10 @@ def main(arguments: Sequence[str]) -> int:
     cells = [cell(config, stream, method, int(seed)) for stream, method in grid for seed in config.seeds.split(",")]
     run_dirs = run_cells(cells, config.out, jobs=config.jobs, launch=Launch(threads=THREADS))
     per_row = len(config.seeds.split(","))
+    by_row = {pair: run_dirs[row * per_row : (row + 1) * per_row] for row, pair in enumerate(grid)}
     rows = [
-        quality_figures(_shown(config, stream), run_dirs[row * per_row : (row + 1) * per_row])
-        for row, (stream, _) in enumerate(grid)
+        quality_figures(_shown(config, stream), of_method, ceiling=by_row.get((stream, ORACLE), ()))
+        for (stream, _), of_method in by_row.items()
     ]
     codes = codes_of(run_dirs)
     if codes != [conditions.code]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.bootstrap import Interval, Replicates, interval, pooled, resample
+from evaluation.ceiling import with_ceiling
 from evaluation.comparison_figures import FIGURES
 from evaluation.curves import WindowedCurve, mean_curve, windowed_curve
 from evaluation.run_folder import NotARunFolder, Row, lookup, number, read_summary
@@ -97,7 +98,7 @@ def compare(run_dirs: Sequence[Path]) -> Comparison:
     """
     if not run_dirs:
         raise IncomparableRuns("no runs to compare; give at least one run folder")
-    summaries = {run_dir: _summary(run_dir) for run_dir in run_dirs}
+    summaries = with_ceiling({run_dir: _summary(run_dir) for run_dir in run_dirs})
     rows = list(summaries.values())
     shared = {key: _shared(key, summaries) for key in SAME_ACROSS_RUNS}
     conditions = {key: str(value) for key, value in shared.items() if value is not None}

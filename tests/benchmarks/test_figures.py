@@ -10,7 +10,7 @@ def visit(name, miou, frozen):
     return {"name": name, "miou": miou, "miou_frozen": frozen}
 
 
-def write_run(folder, seed, domains, **quality):
+def write_run(folder, seed, domains, *, method="styled", **quality):
     folder.mkdir()
     scores = {
         "hmean": 40.0 + seed,
@@ -24,7 +24,7 @@ def write_run(folder, seed, domains, **quality):
     }
     summary = {
         "stream": "rain_sequence",
-        "method": "styled",
+        "method": method,
         "track": "source-replay",
         "model": "segformer_b0",
         "seed": seed,
@@ -67,6 +67,24 @@ def test_overview_holds_what_harm_was_done(rows):
     harms = {"worst window": "1.5 +- 0.7", "classes hurt": "2.0 +- 0.0", "in one visit": "3.0 +- 0.0"}
     assert harms.items() <= shown.items()
     assert shown["forgotten"] == "0.4 +- 0.0"
+
+
+def test_the_share_of_the_gap_is_shown_where_the_oracle_was_run(tmp_path, rows):
+    """Gains of 5 and 6 beside the oracle's 10 and 8."""
+    domains = [visit("clear", 70, 60)]
+    oracle = [
+        write_run(tmp_path / f"o{seed}", seed, domains, method="oracle", hmean=35.0 + gain)
+        for seed, gain in enumerate((10, 8))
+    ]
+    own = [tmp_path / "a", tmp_path / "b"]
+    styled = quality_figures("rain_sequence", own, ceiling=oracle)
+    assert (styled.method, styled.seeds) == ("styled", (0, 1)) and styled.figures["gap_closed"].mean == 62.5
+    ceiling = quality_figures("rain_sequence", oracle, ceiling=oracle)
+    assert ceiling.method == "oracle" and ceiling.figures["gap_closed"].mean == 100.0
+    table = overview_table([styled, ceiling, rows])
+    shown = [line[table.header.index("% of gap")] for line in table.rows]
+    assert shown == ["62 +- 18", "100 +- 0", "-"]
+    assert "% of gap" not in overview_table([rows]).header
 
 
 def test_visit_table_keeps_the_order_of_the_stream(rows):

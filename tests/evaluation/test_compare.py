@@ -72,6 +72,16 @@ def runs(tmp_path):
     ]
 
 
+def test_the_share_of_the_gap_is_a_column_where_the_oracle_was_run(runs, tmp_path):
+    assert "| % of gap |" not in markdown(compare(runs))
+    oracle = write_run(tmp_path / "o1", "oracle", 1, hmean=41.0, frozen=31.0)
+    comparison = compare([*runs, oracle])
+    shares = {row.method: row.figures["gap_closed"] for row in comparison.methods}
+    assert (shares["styled"].mean, shares["styled"].num) == (50.0, 1)  # 5 of 10 points, by the one seed both have
+    assert shares["oracle"].mean == 100.0 and shares["frozen"].num == 0
+    assert "| % of gap |" in markdown(comparison) and "gap_closed_mean" in csv_text(comparison)
+
+
 def test_means_and_spreads_by_hand(runs):
     comparison = compare(runs)
     styled, frozen = comparison.methods
