@@ -69,9 +69,9 @@ def streams(_: Sequence[str]) -> int:
 def models(_: Sequence[str]) -> int:
     """List architectures and shipped checkpoints."""
     from models.checkpoint import load_checkpoint, shipped_checkpoints
-    from models.zoo import MODELS
+    from models.zoo import FORMS, MODELS
 
-    print("\n".join(MODELS))
+    print("\n".join([*MODELS, *FORMS]))
     for name in shipped_checkpoints():
         manifest = load_checkpoint(name)[1]
         score = manifest.metrics.get("miou")

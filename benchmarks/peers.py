@@ -8,7 +8,6 @@ is downloaded.
 
 import importlib
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any  # a library without types
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from models.mit import MIT_CONFIGS
 from models.segformer import SegmentationModel
+from models.torchvision_operators import declare_missing_operators
 
 # Their names (before and since version 5) and ours, applied in order.
 RENAMES = (
@@ -96,12 +96,8 @@ def _tensor(ours: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 def _transformers() -> Any | None:
-    """The library; a torchvision built for another torch must not keep it from loading."""
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError):
-        modules: dict[str, Any] = sys.modules
-        modules["torchvision"] = None  # the way to say "not installed"
+    """The library, which imports torchvision where it is installed."""
+    declare_missing_operators()
     try:
         return importlib.import_module("transformers")
     except ImportError:

@@ -7,14 +7,17 @@ parameters learn is decided in `models.trainable`, not here.
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from models.adaptformer import attach_adaptformer
+from models.blocks import linear_layers, stage_blocks
+from models.encoder import ModelUnsuitable
 from models.lora import attach_lora
-from models.mit import NUM_STAGES, Block, MixTransformer
+from models.mit import NUM_STAGES
 from models.segformer import SegmentationModel
 from models.ssf import attach_ssf
 
@@ -47,7 +50,7 @@ class AdapterConfig:
             raise ValueError(f"adapters.scale must be positive, got {self.scale}")
 
 
-Attach = Callable[[Block, AdapterConfig, torch.Generator | None], None]
+Attach = Callable[[nn.Module, AdapterConfig, torch.Generator | None], None]
 
 ADAPTERS: dict[str, Attach] = {
     "adaptformer": lambda block, config, generator: attach_adaptformer(
@@ -65,13 +68,15 @@ def attach_adapters(
 ) -> SegmentationModel:
     """Give every block of the chosen stages adapters, on the model's device. Outputs do not change.
 
-    Random weights draw from `generator` (a CPU generator; torch's global one if None). ValueError if some are there.
+    Random weights draw from `generator` (a CPU generator; torch's global one if None). ValueError if some are there,
+    ModelUnsuitable where the encoder has no place for them.
     """
     if has_adapters(model):
         raise ValueError(f"{model.name} has adapters already; attach them once, to a freshly loaded model")
-    for stage in sorted(set(config.stages)):
-        for block in stage_blocks(model.encoder, stage):
-            ADAPTERS[config.kind](block, config, generator)
+    blocks = [block for stage in sorted(set(config.stages)) for block in stage_blocks(model.encoder, stage)]
+    _require_places(model, config, blocks)
+    for block in blocks:
+        ADAPTERS[config.kind](block, config, generator)
     return model
 
 
@@ -79,6 +84,14 @@ def has_adapters(model: SegmentationModel) -> bool:
     return any(name.endswith(f".{MODULE_NAME}") for name, _ in model.named_modules())
 
 
-def stage_blocks(encoder: MixTransformer, stage: int) -> list[Block]:
-    """Blocks of stage 1 to 4."""
-    return [module for module in encoder.stages[stage - 1].modules() if isinstance(module, Block)]
+def _require_places(model: SegmentationModel, config: AdapterConfig, blocks: Sequence[nn.Module]) -> None:
+    if not blocks:
+        stages = ", ".join(str(stage) for stage in sorted(set(config.stages)))
+        raise ModelUnsuitable(
+            f"{model.name}: stages {stages} have no transformer or ConvNeXt blocks for adapters; use --trainable norm, "
+            "head or full"
+        )
+    if config.kind != "adaptformer" and not all(linear_layers(block) for block in blocks):
+        raise ModelUnsuitable(
+            f"{model.name}: its blocks have no linear layers for --adapter {config.kind}; use --adapter adaptformer"
+        )

@@ -29,7 +29,7 @@ from models.tensorfile import (
     write_atomically,
     write_tensors,
 )
-from models.zoo import MODELS, build_model, has_light_decoder
+from models.zoo import MODELS, build_model, has_light_decoder, is_imported, is_known
 
 SCHEMA = 1
 MANIFEST_KEY = "manifest"
@@ -115,13 +115,17 @@ def load_source(
 ) -> tuple[SegmentationModel, LightDecoder | None, Manifest]:
     """The same with the light decoder, where the checkpoint has one."""
     state, manifest = load_checkpoint(path_or_name)
-    if manifest.model not in MODELS:
+    if not is_known(manifest.model):
         raise CheckpointInvalid(
             f"{path_or_name}: holds the unknown model {manifest.model!r}; known: {', '.join(MODELS)}"
         )
     if model is not None and model != manifest.model:
         raise CheckpointInvalid(
             f"{path_or_name}: holds {manifest.model}, not {model}; drop --model or choose a checkpoint of {model}"
+        )
+    if model is None and is_imported(manifest.model):
+        raise CheckpointInvalid(
+            f"{path_or_name}: holds {manifest.model}, and a file may not choose what code is run; name it with --model"
         )
     network = build_model(manifest.model, num_classes=manifest.num_classes)
     light = {name.removeprefix(LIGHT): tensor for name, tensor in state.items() if name.startswith(LIGHT)}

@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.blocks import linear_layers
 from models.linear import Linear, linear
 
 
@@ -63,6 +64,5 @@ class LoraLinear(Linear):
 
 def attach_lora(block: nn.Module, *, rank: int, scale: float, generator: torch.Generator | None) -> None:
     """Put a low-rank update beside every linear layer of the block; rank at most the layer's own."""
-    found = [(name, module) for name, module in block.named_modules() if isinstance(module, nn.Linear)]
-    for name, layer in found:
+    for name, layer in linear_layers(block):
         block.set_submodule(name, LoraLinear(layer, rank=rank, scale=scale, generator=generator))

@@ -51,6 +51,8 @@ MIT_CONFIGS: dict[str, MitConfig] = {
 class MixTransformer(nn.Module):
     """Image to four feature maps. `run_stages` restarts from the output of any stage, for cached prefixes."""
 
+    is_restartable = True
+
     def __init__(self, config: MitConfig) -> None:
         super().__init__()
         self.channels = config.channels
@@ -76,6 +78,14 @@ class MixTransformer(nn.Module):
             x_BCHW = self.stages[index](x_BCHW)
             features.append(x_BCHW)
         return features
+
+    def fitted(self, size_HW: tuple[int, int]) -> tuple[int, int]:
+        """Any size will do."""
+        return size_HW
+
+    def stage_of(self, name: str) -> int:
+        """From 0, by the name of a tensor or module: "stages.2.blocks.0"."""
+        return int(name.split(".")[1])
 
 
 class Stage(nn.Module):

@@ -33,11 +33,11 @@ class PrefixStatistics:
 
 
 def num_frozen_stages(model: SegmentationModel) -> int:
-    """Stages before the first that holds an adaptable tensor: 0 to 4."""
-    for index in range(NUM_STAGES):
-        if any(name.startswith(f"encoder.stages.{index}.") for name in model.adaptable_names):
-            return index
-    return NUM_STAGES
+    """Stages before the first that holds an adaptable tensor: 0 to 4. 0 where the encoder cannot go on from there."""
+    names = [name.removeprefix("encoder.") for name in model.adaptable_names if name.startswith("encoder.")]
+    if names and not model.encoder.is_restartable:
+        return 0
+    return min((model.encoder.stage_of(name) for name in names), default=NUM_STAGES)
 
 
 def features_from(model: SegmentationModel, prefix: Sequence[Tensor]) -> list[Tensor]:

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.encoder import Encoder
 from models.head import Head
 from models.linear import Linear, linear
-from models.mit import NUM_STAGES, MixTransformer
+from models.mit import NUM_STAGES
 from models.points import interpolated_at
 from models.tensorfile import CheckpointInvalid
 
@@ -143,16 +144,16 @@ def segformer_head(head: Head, *, needed_by: str) -> SegFormerHead:
 
 
 class SegmentationModel(nn.Module):
-    """Encoder and head: (B, 3, H, W) normalised images to logits (B, K, ceil(H / 4), ceil(W / 4)).
+    """Encoder and head: (B, 3, H, W) normalised images to logits (B, K, h, w), at stride 4 in SegFormer.
 
     Modules named in `frozen_modules` stay in eval mode in training mode; `models.trainable.set_trainable` fills
     it, and `adaptable_names`.
     """
 
-    def __init__(self, name: str, encoder: MixTransformer, head: Head) -> None:
+    def __init__(self, name: str, encoder: Encoder, head: Head) -> None:
         super().__init__()
         self.name = name
-        self.encoder = encoder
+        self.encoder: Encoder = encoder
         self.head = head
         self.frozen_modules: frozenset[str] = frozenset()
         self.adaptable_names: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.blocks import linear_layers
 from models.linear import Linear, linear
 
 
@@ -89,8 +90,9 @@ class SsfNorm(nn.LayerNorm):
 
 def attach_ssf(block: nn.Module, *, scale: float) -> None:
     """Put scale and shift after every linear layer and norm of the block."""
-    for name, layer in list(block.named_modules()):
-        if isinstance(layer, nn.Linear):
-            block.set_submodule(name, SsfLinear(layer, scale=scale))
-        elif isinstance(layer, nn.LayerNorm):
-            block.set_submodule(name, SsfNorm(layer, scale=scale))
+    norms = [(name, layer) for name, layer in block.named_modules() if isinstance(layer, nn.LayerNorm)]
+    for name, layer in linear_layers(block):
+        block.set_submodule(name, SsfLinear(layer, scale=scale))
+    for name, norm in norms:
+        if norm.elementwise_affine and norm.bias is not None:
+            block.set_submodule(name, SsfNorm(norm, scale=scale))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from models.adapters import has_adapters
+from models.encoder import ModelUnsuitable
 from models.mit import NUM_STAGES
 from models.segformer import SegmentationModel
 from models.tensorfile import tensors_digest
@@ -28,8 +29,8 @@ from models.tensorfile import tensors_digest
 MODES = ("adapters+head", "adapters", "head", "norm", "full")
 GROUPS = ("adapters", "head", "norm", "encoder")
 CLASS_BIAS = "head.classifier.bias"
-NORMS = (nn.LayerNorm, nn.BatchNorm2d)
-PARTS = ("head.", *(f"encoder.stages.{index}." for index in reversed(range(NUM_STAGES))))  # from the output inwards
+HEAD_STAGE = NUM_STAGES + 1
+NORMS = (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def set_trainable(model: SegmentationModel, mode: str) -> TrainableReport:
         raise ValueError(f"trainable must be one of {', '.join(MODES)}, got {mode!r}")
     if "adapters" in mode and not has_adapters(model):
         raise ValueError(f"trainable = {mode} needs adapters and {model.name} has none; attach them first or use head")
+    if "head" in mode and not list(model.head.parameters()):
+        raise ModelUnsuitable(f"--trainable {mode}: {model.name} has no head apart; use --trainable norm or full")
     owners = dict(model.named_modules())
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(_learns(name, owners[name.rpartition(".")[0]], mode))
@@ -104,10 +107,15 @@ def outermost_parameters(model: SegmentationModel) -> list[nn.Parameter]:
     """The trainable parameters nearest the output: the head's, or where none of them learns (mode adapters) those of
     the deepest encoder stage that has some. Their gradients need no graph of what comes before.
     """
-    for part in PARTS:
-        if found := [p for name, p in model.named_parameters() if p.requires_grad and name.startswith(part)]:
-            return found
-    return trainable_parameters(model)
+    learning = [(stage_of(model, name), p) for name, p in model.named_parameters() if p.requires_grad]
+    deepest = max((stage for stage, _ in learning), default=HEAD_STAGE)
+    return [p for stage, p in learning if stage == deepest]
+
+
+def stage_of(model: SegmentationModel, name: str) -> int:
+    """Where in the model a tensor of this name is: encoder stage 1 to 4, or 5 for the head."""
+    part, _, rest = name.partition(".")
+    return model.encoder.stage_of(rest) + 1 if part == "encoder" else HEAD_STAGE
 
 
 @contextmanager
@@ -210,7 +218,8 @@ def _settable(model: SegmentationModel, mode: str) -> tuple[str, ...]:
         return ()
     norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
     statistics = tuple(f"{name}.{leaf}" for name in norms for leaf in ("running_mean", "running_var"))
-    return statistics if mode == "full" else (*statistics, CLASS_BIAS)
+    has_bias = any(name == CLASS_BIAS for name, _ in model.named_parameters())
+    return (*statistics, CLASS_BIAS) if mode == "norm" and has_bias else statistics
 
 
 def _float_tensors(model: SegmentationModel) -> Iterator[tuple[str, Tensor]]:

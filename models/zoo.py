@@ -2,6 +2,8 @@
 
     model = build_model("segformer_b0", num_classes=19)           # .encoder, .head; random weights
     logits_BKhw = model(x_B3HW)                                   # stride 4
+    model = build_model("timm:convnext_tiny", num_classes=19)     # any encoder of timm, see `models.timm_models`
+    model = build_model("mine.nets:make", num_classes=19)         # what a function of the user's returns
 
 Weights are not loaded here: see `models.checkpoint`.
 """
@@ -16,6 +18,8 @@ from models.head import Head
 from models.mit import MIT_CONFIGS, MitConfig, MixTransformer
 from models.mmseg_head import RectifiedHead
 from models.segformer import SegFormerHead, SegmentationModel
+from models.timm_models import build_timm
+from models.whole_network import build_imported
 
 SIZES = tuple(MIT_CONFIGS)
 SEGFORMER_CHANNELS = {size: 256 if size in ("b0", "b1") else 768 for size in SIZES}  # of the embedding, as published
@@ -58,6 +62,23 @@ MODELS: dict[str, Build] = {
 }
 
 
+FAMILIES: dict[str, Callable[[str, int], SegmentationModel]] = {"timm:": build_timm}  # by the prefix of a name
+FORMS = (
+    "timm:ENCODER or timm:ENCODER+HEAD (an encoder of timm, such as timm:swin_tiny_patch4_window7_224)",
+    "package.module:function (your own; called with the number of classes, returns a module that gives logits)",
+)
+
+
+def is_known(name: str) -> bool:
+    """Whether the name is one of MODELS, or of a form that models are built by."""
+    return name in MODELS or ":" in name
+
+
+def is_imported(name: str) -> bool:
+    """Whether building it runs code the name points at: never do so for a name that comes out of a file."""
+    return ":" in name and not name.startswith(tuple(FAMILIES))
+
+
 def has_light_decoder(name: str) -> bool:
     """Whether checkpoints of the model must bring a light decoder along: HAMLET's, which is a SegFormer with one."""
     return name.startswith("hamlet_")
@@ -65,9 +86,14 @@ def has_light_decoder(name: str) -> bool:
 
 def build_model(name: str, *, num_classes: int) -> SegmentationModel:
     """The named network with random weights; ValueError naming the nearest models for an unknown name."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    for prefix, build in FAMILIES.items():
+        if name.startswith(prefix):
+            return build(name, num_classes)
+    if is_imported(name):
+        return build_imported(name, num_classes)
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4) or list(MODELS)
         raise ValueError(f"model must be one of the known names, got {name!r}; nearest: {', '.join(near)}")
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     return MODELS[name](num_classes)

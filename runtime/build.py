@@ -16,12 +16,9 @@ import numpy as np
 import torch
 
 from models.adapters import AdapterConfig, attach_adapters
-from models.checkpoint import Manifest, load_source
-from models.light_decoder import LightDecoder
+from models.checkpoint import Manifest
 from models.segformer import SegmentationModel
-from models.tensorfile import CheckpointInvalid
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable
-from models.zoo import MODELS
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.components import joined
 from runtime.adaptation.cycle import AdaptationCycle
@@ -38,7 +35,7 @@ from runtime.config import (
     parse_stages,
 )
 from runtime.events import Fault
-from runtime.label_mapping import ClassMapping, to_stream_classes
+from runtime.label_mapping import ClassMapping
 from runtime.lanes import open_lanes
 from runtime.predictor import Predictor
 from runtime.recipes import resolved
@@ -46,6 +43,7 @@ from runtime.serving import serve
 from runtime.shift.routing import Router
 from runtime.snapshots import Snapshots
 from runtime.source import HeldOut, SourceChoice, fill_replay
+from runtime.source_model import source_model
 from runtime.weights import VersionedWeights
 from streams.frame import Frame
 from streams.limited import Limited
@@ -104,7 +102,7 @@ def build(
     config = resolved(config, entry.recipe)
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
-    model, light_decoder, mapping = _source_model(config.model)
+    model, light_decoder, mapping = source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else mapping.manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
     report, replay = _adapt(model.to(device), config.model), _filled(config, mapping, size_HW)
@@ -115,6 +113,7 @@ def build(
     def note(component: str, detail: str) -> None:
         faults.put(Fault(component, detail, clock()))
 
+    _note_stretching(model, size_HW, note)
     served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
     given = SourceParts(model, weights, replay, calibrated(replay), light_decoder)
     router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
@@ -155,6 +154,13 @@ def method_entry(config: RuntimeConfig, methods: Mapping[str, Entry] = METHODS) 
     return joined(methods[name], parse_components(config.adaptation.with_))
 
 
+def _note_stretching(model: SegmentationModel, size_HW: tuple[int, int], note: Callable[[str, str], None]) -> None:
+    """Says so where the network does not take frames of this size as they are."""
+    if (fitted_HW := model.encoder.fitted(size_HW)) != size_HW:
+        given, read = (f"{height}x{width}" for height, width in (size_HW, fitted_HW))
+        note("inference", f"--size {given}: {model.name} does not take that size; frames are stretched to {read}")
+
+
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
@@ -183,20 +189,6 @@ def _open(
     if config.stream.max_frames is not None:
         stream = Limited(stream, max_frames=config.stream.max_frames, num_before=start.num_before)
     return Paced(stream, pace=config.run.pace, clock=clock), round_length
-
-
-def _source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder | None, ClassMapping]:
-    """The checkpoint the user named, else the one shipped for the model."""
-    if config.model is not None and config.model not in MODELS:
-        raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
-    checkpoint = config.source
-    model, light_decoder, manifest = load_source(checkpoint, model=config.model)
-    if drawn := manifest.recipe.get("random"):
-        raise CheckpointInvalid(
-            f"{checkpoint}: parts of it were drawn at random when it was converted ({drawn}); train them first, "
-            "udaseg-runtime pretrain"
-        )
-    return model, light_decoder, to_stream_classes(checkpoint, model, light_decoder, manifest)
 
 
 def _filled(config: RuntimeConfig, mapping: ClassMapping, size_HW: tuple[int, int]) -> ReplayBuffer:

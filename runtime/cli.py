@@ -58,14 +58,15 @@ def exit_code(error: Exception) -> int:
             return EXIT_USAGE
         case StreamNotOpened():
             return EXIT_STREAM
-    from models.tensorfile import CheckpointInvalid  # with torch, which a mistyped option need not wait for
+    from models.encoder import ModelUnsuitable  # with torch, which a mistyped option need not wait for
+    from models.tensorfile import CheckpointInvalid
     from runtime.record import RunFolderExists
     from runtime.web.server import PortBusy
 
     match error:
         case CheckpointInvalid():
             return EXIT_MODEL
-        case RunFolderExists() | PortBusy():
+        case ModelUnsuitable() | RunFolderExists() | PortBusy():
             return EXIT_USAGE
     return EXIT_DEVICE if "CUDA error" in str(error) else EXIT_DEFECT
 

@@ -24,7 +24,8 @@ from torch import Tensor
 from models.checkpoint import Manifest, Source, load_checkpoint, load_model, save_checkpoint, state_with
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
-from models.zoo import MODELS, build_model, has_light_decoder
+from models.timm_models import load_encoder_weights
+from models.zoo import MODELS, build_model, has_light_decoder, is_known
 from replay.augment import CropRule
 from replay.pool import AugmentedSamples
 from replay.sampling import SamplingRule
@@ -77,7 +78,7 @@ def pretrain(
     """
     console = console or Console(quiet=config.quiet)
     say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    if config.model not in MODELS:
+    if not is_known(config.model):
         raise ConfigError(f"--model {config.model}: no such model; {nearest(config.model, list(MODELS))}")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -108,7 +109,10 @@ def pretrain(
 def _beginning(config: PretrainConfig) -> SegmentationModel:
     """The network before the first step. CheckpointInvalid where the checkpoint is of another one."""
     if config.checkpoint is None:
-        return build_model(config.model, num_classes=len(CITYSCAPES.names))
+        model = build_model(config.model, num_classes=len(CITYSCAPES.names))
+        if config.encoder_weights is not None:
+            load_encoder_weights(model, config.encoder_weights)
+        return model
     model, manifest = load_model(config.checkpoint, model=config.model)
     if manifest.classes != CITYSCAPES.names:
         raise CheckpointInvalid(
@@ -205,6 +209,8 @@ def _identity(config: PretrainConfig, hardware: _Hardware) -> dict[str, Any]:  #
     if config.checkpoint is not None:
         identity["begun_from"] = load_checkpoint(config.checkpoint)[1].sha256
     identity["precision"] = str(hardware.precision).removeprefix("torch.")
+    if config.encoder_weights is not None:
+        identity["encoder_weights"] = config.encoder_weights.name
     if config.uses_synthetic:
         identity["samples"] = config.samples
     return identity

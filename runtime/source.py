@@ -39,6 +39,11 @@ class SourceChoice:
     @classmethod
     def of(cls, manifest: Manifest, config: ReplayConfig, *, data: Path | None) -> "SourceChoice":
         """What the user named, else what the checkpoint was trained on; ConfigError when its folder is unknown."""
+        if config.source is None and not manifest.source.dataset:
+            raise ConfigError(
+                f"--source: not given, and {manifest.model} does not say what it was trained on; name labelled samples "
+                "to replay, or --source synthetic"
+            )
         words = config.source or f"{manifest.source.dataset}:{manifest.source.split}"
         layout = words.partition(":")[0]
         if layout == UNKNOWN:

@@ -15,6 +15,7 @@ from torch import nn
 
 from models.checkpoint import Manifest, Source, save_checkpoint
 from models.preprocess import normalise
+from models.torchvision_operators import declare_missing_operators
 from models.zoo import build_model
 from runtime.config import RuntimeConfig
 from streams.datasets.labels import CITYSCAPES
@@ -23,6 +24,9 @@ from tests.streams.recorded import write_image, write_label
 # How long an example takes says how busy the machine is; timing belongs in benchmarks/.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# timm and transformers, which networks are compared with, import torchvision, whatever it was built for.
+declare_missing_operators()
 
 SIZE_HW = (32, 64)
 TRAINING_STEPS = 30  # two seconds

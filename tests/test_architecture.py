@@ -22,7 +22,7 @@ OWNERS = {
     "torch": lambda name: not name.startswith("streams/"),
     "tyro": lambda name: name == "runtime/arguments.py",
     "pickle": lambda _: False,
-    "timm": lambda _: False,
+    "timm": lambda name: name == "models/timm_models.py",
     "torchvision": lambda _: False,
 }
 

@@ -180,7 +180,7 @@ def test_exit_codes_are_those_of_the_program():
 
 
 def test_example_method_is_short_and_learns():
-    example, _ = fenced(README, "python")
+    _, example, _ = fenced(README, "python")
     assert len(example.splitlines()) < 40
     names = {"__name__": "entropy"}
     before = set(METHODS)
@@ -204,7 +204,7 @@ def test_example_method_is_short_and_learns():
 
 
 def test_example_component_is_short_and_works():
-    _, example = fenced(README, "python")
+    *_, example = fenced(README, "python")
     assert len(example.splitlines()) < 20
     names = {"torch": torch, "trainable_parameters": trainable_parameters, "Component": Component}
     exec(compile(example, "README.md", "exec"), names | {"COMPONENTS": (added := {})})

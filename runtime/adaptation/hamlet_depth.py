@@ -18,6 +18,7 @@ from torch import nn
 
 from models.mit import NUM_STAGES
 from models.segformer import SegmentationModel
+from models.trainable import stage_of
 from runtime.state import State
 
 SPEEDS = (4.21, 4.83, 5.11, 5.73)  # steps per second by depth 1 to 4, as released; what they are here is measured
@@ -119,7 +120,10 @@ def parts_from(student: SegmentationModel, depth: int, *, is_released: bool = Fa
     """The trainable parameters of stages `depth` to 4, of their embeddings in the head, and of what fuses and
     classifies. The released code means to train those last too, but freezes them: `is_released` leaves them out.
     """
-    wanted = [f"encoder.stages.{stage}." for stage in range(depth - 1, NUM_STAGES)]
-    wanted += [f"head.linear_c.{stage}." for stage in range(depth - 1, NUM_STAGES)]
+    wanted = [f"head.linear_c.{stage}." for stage in range(depth - 1, NUM_STAGES)]
     wanted += () if is_released else FUSION
-    return [p for name, p in student.named_parameters() if p.requires_grad and name.startswith(tuple(wanted))]
+    return [
+        p
+        for name, p in student.named_parameters()
+        if p.requires_grad and (name.startswith(tuple(wanted)) or depth <= stage_of(student, name) <= NUM_STAGES)
+    ]

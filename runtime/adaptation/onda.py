@@ -149,7 +149,7 @@ class Onda(Method):
 @contextmanager
 def _statistics_untouched(model: SegmentationModel) -> Iterator[None]:
     """Within, batch norms in training mode normalise by the batch and leave their running statistics as they are."""
-    norms = [module for module in model.head.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.track_running_stats = False
     try:

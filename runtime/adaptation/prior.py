@@ -34,7 +34,7 @@ class PriorCorrection:
     """
 
     def __init__(self, frozen: SegmentationModel, source_K: Tensor) -> None:
-        self._bias_K = _bias(frozen).detach().clone()
+        self._bias_K = _bias(frozen).detach().clone() if _is_settable(frozen) else torch.zeros(source_K.numel())
         self._source_K = (source_K.to(self._bias_K) / source_K.sum()).clone()
 
     def take_off(self, model: SegmentationModel) -> None:

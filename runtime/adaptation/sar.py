@@ -24,9 +24,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from models.losses import pixel_entropy
+from models.mit import NUM_STAGES
 from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
-from models.trainable import PARTS
+from models.trainable import stage_of
 from runtime.adaptation.batch_statistics import own_statistics
 from runtime.adaptation.entropy_filter import EntropyFilter, masked_mean
 from runtime.adaptation.method import Method, Target
@@ -35,7 +36,7 @@ from runtime.state import State
 RHO = 0.05
 LOSS_SHARE = 0.1  # of a step's loss in the running mean
 COLLAPSED = 0.2 / math.log(1000)  # of ln K
-RESTING = PARTS[:2]  # the head and the encoder's last stage
+FIRST_RESTING = NUM_STAGES  # the encoder's last stage, and the head after it
 
 
 class Sar(Method):
@@ -56,7 +57,7 @@ class Sar(Method):
         """
         x_B3HW = normalise(to_tensor(target.image_HWC)[None].to(self._device))
         learning = {name: p for name, p in student.named_parameters() if p.requires_grad}
-        moving = {name: p for name, p in learning.items() if not name.startswith(RESTING)}
+        moving = {name: p for name, p in learning.items() if stage_of(student, name) < FIRST_RESTING}
         with own_statistics(student):
             entropy_BHW = pixel_entropy(student(x_B3HW))
         reliable_BHW = self._filter.is_reliable(entropy_BHW.detach())

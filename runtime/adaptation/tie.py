@@ -12,6 +12,7 @@ source-free.
 import torch
 from torch import Tensor
 
+from models.encoder import ModelUnsuitable
 from models.mit import NUM_STAGES
 from models.prefix import num_frozen_stages
 from models.preprocess import normalise, to_tensor
@@ -24,6 +25,9 @@ class OutputTie:
     """A term; `weight` multiplies its loss."""
 
     def __init__(self, given: Materials, *, weight: float = 0.5) -> None:
+        if not given.frozen.encoder.is_restartable:
+            name = given.frozen.name
+            raise ModelUnsuitable(f"--with tie: the stages of {name} cannot be run one by one; leave it out")
         self._frozen = given.frozen
         self._device = given.device
         self._generator = given.generator
@@ -43,9 +47,9 @@ class OutputTie:
                 x_BCHW = features_BCHW
         total = x_BCHW.new_zeros(())
         for index in range(first, NUM_STAGES):
-            adapted_BCHW: Tensor = student.encoder.stages[index](x_BCHW)
+            (adapted_BCHW,) = student.encoder.run_stages(x_BCHW, start=index, stop=index + 1)
             with torch.no_grad():
-                frozen_BCHW: Tensor = self._frozen.encoder.stages[index](x_BCHW)
+                (frozen_BCHW,) = self._frozen.encoder.run_stages(x_BCHW, start=index, stop=index + 1)
             total = total + (adapted_BCHW - frozen_BCHW).abs().mean()
             x_BCHW = adapted_BCHW.detach()
         return self._weight * total

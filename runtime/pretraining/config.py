@@ -44,6 +44,8 @@ class PretrainConfig:
     checkpoint: str | None = None
     """Checkpoint to begin from, of that architecture and in the Cityscapes classes: ours, or a converted encoder.
     Random weights by default."""
+    encoder_weights: Path | None = None
+    """Safetensors file to begin the encoder with, in timm's layout or its authors', for timm: models; else random."""
     validation: str | None = None
     """Split of the data set to score on, none by default; synthetic scores on unseen places by itself."""
     size: str | None = None
@@ -102,6 +104,10 @@ class PretrainConfig:
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1", "try 0.998")
         _require(0 < self.scale_low <= self.scale_high, "scale_low", self.scale_low, "0 < low <= high", "try 0.75")
         _require(0 <= self.photometric <= 1, "photometric", self.photometric, "0 to 1", "try 0.5")
+        if self.encoder_weights is not None:
+            is_timm = self.model.startswith("timm:")
+            _require(is_timm, "encoder_weights", self.encoder_weights, "--model timm:NAME", "leave it out")
+            _require(self.checkpoint is None, "encoder_weights", self.encoder_weights, "no --checkpoint", "give one")
         temperature = self.rare_class_temperature
         _require(temperature is None or temperature > 0, "rare_class_temperature", temperature, "above 0", "try 0.01")
         _require(self.workers is None or self.workers >= 0, "workers", self.workers, "0 or more", "try 1")

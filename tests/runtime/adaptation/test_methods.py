@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, frozen_digest, replica, set_trainable
+from models.trainable import HEAD_STAGE, adaptable_tensors, frozen_digest, replica, set_trainable, stage_of
 from replay.buffer import ReplayBuffer
 from runtime.adaptation import sar
 from runtime.adaptation.learner import Learner
@@ -43,9 +43,10 @@ def test_every_method_gives_a_loss_that_trains_and_repeats(name) -> None:
         loss = method.loss(student, make_target())
         assert loss.shape == () and bool(torch.isfinite(loss)) and float(loss.detach()) > 0
         loss.backward()
-        resting = sar.RESTING if name == "sar" else ()
-        learning = [p for n, p in student.named_parameters() if p.requires_grad and not n.startswith(resting)]
-        frozen = [p for n, p in student.named_parameters() if not p.requires_grad or n.startswith(resting)]
+        resting = sar.FIRST_RESTING if name == "sar" else HEAD_STAGE + 1
+        moves = {n: p.requires_grad and stage_of(student, n) < resting for n, p in student.named_parameters()}
+        learning = [p for n, p in student.named_parameters() if moves[n]]
+        frozen = [p for n, p in student.named_parameters() if not moves[n]]
         assert learning and all(parameter.grad is not None for parameter in learning)
         assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in learning)
         assert frozen and all(parameter.grad is None for parameter in frozen)

@@ -1,0 +1,47 @@
+"""The network a run begins from: of a checkpoint, or one that brings its own weights.
+
+It answers in the 19 Cityscapes classes, which streams are labelled in, whatever it was trained for.
+"""
+
+from models.checkpoint import Manifest, Source, load_source
+from models.light_decoder import LightDecoder
+from models.segformer import SegmentationModel
+from models.tensorfile import CheckpointInvalid
+from models.zoo import MODELS, build_model, is_imported, is_known
+from runtime.config import ConfigError, ModelConfig, nearest
+from runtime.label_mapping import ClassMapping, to_stream_classes
+from streams.datasets.labels import CITYSCAPES
+
+UNSAID_SIZE_HW = (512, 1024)  # of frames, for networks that do not say what they were trained at: Cityscapes, halved
+
+
+def source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder | None, ClassMapping]:
+    """The checkpoint the user named, else the one shipped for the model, else the model's own weights.
+
+    Raises ConfigError, ModelUnsuitable and CheckpointInvalid, each in one line.
+    """
+    name = config.model
+    if name is not None and not is_known(name):
+        raise ConfigError(f"--model {name}: no such model; {nearest(name, list(MODELS))}")
+    if name is not None and name not in MODELS and config.checkpoint is None:
+        if is_imported(name):
+            return _with_own_weights(name)
+        raise ConfigError(
+            f"--model {name}: comes without weights; give --checkpoint FILE, as written by "
+            f"udaseg-runtime pretrain --model {name} --out FILE"
+        )
+    checkpoint = config.source
+    model, light_decoder, manifest = load_source(checkpoint, model=name)
+    if drawn := manifest.recipe.get("random"):
+        raise CheckpointInvalid(
+            f"{checkpoint}: parts of it were drawn at random when it was converted ({drawn}); train them first, "
+            "udaseg-runtime pretrain"
+        )
+    return model, light_decoder, to_stream_classes(checkpoint, model, light_decoder, manifest)
+
+
+def _with_own_weights(name: str) -> tuple[SegmentationModel, None, ClassMapping]:
+    """What it was trained on it does not say: the user names the source to replay."""
+    model = build_model(name, num_classes=len(CITYSCAPES.names)).eval()
+    source = Source(dataset="", split="", size_HW=UNSAID_SIZE_HW)
+    return model, None, ClassMapping(Manifest(name, len(CITYSCAPES.names), CITYSCAPES.names, source))
