@@ -25,6 +25,7 @@ from runtime.json_values import to_json
 SHADOW = "frozen (shadow)"  # the source model beside the adapted one, not a run of the method of that name
 BRACKETED = {"gain": "95 %"}  # figure -> heading of the column with its interval, right of it
 LEAD = "over next"
+IMPLIED = ("hmean_frozen",)  # figures the terminal has no room for: hmean less gain
 WORDS = ("method", "track", "visit")  # columns of words stand at the left
 COLORS = {"good": "green", "bad": "red"}
 
@@ -50,8 +51,8 @@ class _Grid:
 
 
 def rich_tables(comparison: Comparison) -> Group:
-    """For the terminal: a table for each group of figures that is known of any method. Numbers of runs and deviations
-    are left out: 80 columns have no room for them.
+    """For the terminal: a table for each group of figures that is known of any method. Numbers of runs, deviations and
+    what other columns imply are left out: 80 columns have no room for them.
     """
     tables = [item for grid in _grids(comparison, is_brief=True) for item in (Text(), _rich(grid))]
     return Group(Text(_title(comparison), style="bold"), *tables)
@@ -130,6 +131,8 @@ def _grids(comparison: Comparison, *, is_brief: bool = False) -> list[_Grid]:
 
 def _grid(comparison: Comparison, title: str, *, is_brief: bool) -> _Grid | None:
     names = [name for name in GROUPS[title] if any(row.figures[name].num for row in comparison.methods)]
+    if is_brief:
+        names = [name for name in names if name not in IMPLIED]
     if not names:
         return None
     columns = [_figure_column(comparison, name, is_brief=is_brief) for name in names]
@@ -190,9 +193,9 @@ def _rich(grid: _Grid) -> Table:
     table = Table(title=grid.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.collapse_padding = True
     for heading in grid.header:
-        is_whole = heading in WORDS or heading in (*BRACKETED.values(), LEAD)
+        is_whole = heading in ("track", *BRACKETED.values(), LEAD)
         justify: Literal["left", "right"] = "left" if heading in WORDS else "right"
-        table.add_column(escape(heading), justify=justify, no_wrap=is_whole, vertical="bottom")
+        table.add_column(escape(heading), justify=justify, no_wrap=is_whole, vertical="bottom", overflow="fold")
     for row, tones in zip(grid.rows, grid.tones, strict=True):
         table.add_row(*(Text(cell, style=COLORS.get(tone, "")) for cell, tone in zip(row, tones, strict=True)))
     return table
