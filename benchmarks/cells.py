@@ -40,6 +40,7 @@ main()
 """
 FAILURES: dict[int, type[Exception]] = {2: ConfigError, 3: StreamNotOpened, 4: CheckpointInvalid}
 NOTE_FILE = "cell.json"
+UNFINISHED = ".unfinished"  # folder of runs that are still going or were cut short
 
 
 class CellFailed(RuntimeError):
@@ -113,9 +114,9 @@ def run_cells(
 
 def run_cell(cell: Cell, run_dir: Path, *, launch: Launch) -> float:
     """Run one cell into `run_dir`, which appears when it is complete; returns the seconds it took."""
-    partial = run_dir.with_name(f"{run_dir.name}.partial")
+    partial = run_dir.parent / UNFINISHED / run_dir.name  # under its own name, which its report shows
     shutil.rmtree(partial, ignore_errors=True)  # what an interrupted run of this very cell left
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     config = dataclasses.replace(cell.config, run=dataclasses.replace(cell.config.run, run_dir=partial))
     settings, log = run_dir.with_name(f"{run_dir.name}.toml"), run_dir.with_name(f"{run_dir.name}.log")
     settings.write_text(to_toml(config), encoding="utf-8")
