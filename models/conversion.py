@@ -9,6 +9,7 @@ they should make. The one gap that may be asked for is the classifier, where the
 where the file holds an encoder alone; both are said in the report, and drawn at random.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,7 +54,8 @@ class Conversion:
 
 def inspect(file: WeightFile, *, network: str | None = None) -> Report:
     """What the file holds and what of it fits; CheckpointInvalid where it is of no known kind."""
-    return _compared(file, network, None).report
+    report = _compared(file, network, None).report
+    return dataclasses.replace(report, drawn=())
 
 
 def convert(

@@ -82,7 +82,7 @@ class Report:
 
 
 def _listed(names: Iterable[str]) -> str:
-    names = list(names)
+    names = sorted(names)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{len(names)}: {', '.join(names[:SHOWN])}{more}"
 

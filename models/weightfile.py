@@ -84,7 +84,7 @@ def _tensors(content: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str, 
 def _networks(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     networks: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in plain.items():
+    for name, tensor in sorted(plain.items()):
         first, _, rest = name.partition(".")
         network, kept = (first, rest.removeprefix("module.")) if first in NETWORKS else (ONLY, name)
         networks.setdefault(network, {})[kept] = tensor

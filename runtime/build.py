@@ -64,6 +64,7 @@ class Parts:
     weights: VersionedWeights
     model: SegmentationModel
     manifest: Manifest
+    notes: tuple[str, ...]  # what the user should know of the model before the first frame
     report: TrainableReport
     replay: ReplayBuffer
     device: torch.device
@@ -93,10 +94,9 @@ def build(
     start: Start = Start(),
     methods: Mapping[str, Entry] = METHODS,
 ) -> Parts:
-    """Parts of the configured run from `start` on; `open_with` is what turns its stream's words into a stream, and
-    `methods` those to choose from.
-
-    Raises ConfigError, UnknownStream (usage), StreamNotOpened and CheckpointInvalid, each with a one-line message.
+    """Parts of the configured run from `start` on; `open_with` turns its stream's words into a stream, and `methods` are
+    those to choose from. Why there are none is one line, as ConfigError, UnknownStream (usage), StreamNotOpened or
+    CheckpointInvalid.
     """
     entry = method_entry(config, methods)
     config = resolved(config, entry.recipe)
@@ -122,7 +122,7 @@ def build(
     predictor = Predictor(served, simulation.view if simulation else weights, clock=stamps, router=router)
     _warm_up(predictor, size_HW)
     adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps)
-    for detail in (*mapping.notes, *adaptation.notes):
+    for detail in adaptation.notes:
         note("learner", detail)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     driven = Driven(stream, predictor, adaptation.cycle, lanes.learning)
@@ -132,6 +132,7 @@ def build(
         weights=weights,
         model=model,
         manifest=mapping.manifest,
+        notes=mapping.notes,
         report=report,
         replay=replay,
         device=device,

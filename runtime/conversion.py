@@ -5,13 +5,17 @@
 Here class names meet weights, and the manifest is written; mapping is `models.conversion`'s, which knows neither.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from torch import Tensor
 
 from models.checkpoint import MANIFEST_KEY, Manifest, Source, load_checkpoint, save_checkpoint
 from models.conversion import Conversion
 from models.conversion import convert as converted
 from models.conversion import inspect as report_of
+from models.export import write_layout
+from models.layouts import LAYOUTS
 from models.self_test import self_test
 from models.tensorfile import CheckpointInvalid, is_pickle, read_tensors
 from models.weightfile import WeightFile, read_weights
@@ -26,7 +30,7 @@ PUBLISHED = {19: "cityscapes", 150: "ade20k"}  # the numbers of classes that wei
 
 def inspect(path: Path, config: InspectConfig, *, say: Say) -> None:
     """Print what the file is. CheckpointInvalid where nothing can be made of it."""
-    if not is_pickle(path) and MANIFEST_KEY in read_tensors(path)[1]:
+    if is_ours(path):
         state, manifest = load_checkpoint(path)
         say(f"{path}: a checkpoint of ours, {manifest.model}, {manifest.num_classes} classes, {len(state)} tensors")
         say(f"  source     {manifest.source.dataset} {manifest.source.split}".rstrip())
@@ -37,13 +41,40 @@ def inspect(path: Path, config: InspectConfig, *, say: Say) -> None:
     say("\n".join(report.lines()))
     if file.classes:
         say(f"  classes    {', '.join(file.classes)}")
-    say(f"  verdict    {report.fault() or 'complete'}")
+    whole = "a complete encoder; convert it with --allow-encoder and --classes" if report.is_encoder else "complete"
+    say(f"  verdict    {report.fault() or whole}")
 
 
-def convert(path: Path, config: ConvertConfig, *, say: Say) -> Manifest:
-    """Write the checkpoint; returns its manifest. CheckpointInvalid where the network is not complete, or answers
-    otherwise than the published one on the same tensors.
+def convert(path: Path, config: ConvertConfig, *, say: Say) -> None:
+    """Write the file. CheckpointInvalid where the network is not complete, answers otherwise than the published one on
+    the same tensors, or has no place in the layout asked for.
     """
+    if config.to.exists() and path.exists() and config.to.samefile(path):
+        raise ConfigError(f"--to {config.to}: is the file to be converted; give another name")
+    if is_ours(path):
+        if config.layout == "native" or config.network is not None or config.classes is not None:
+            raise ConfigError(f"{path}: is a checkpoint of ours already; give nothing but --to and another --layout")
+        state, manifest = load_checkpoint(path)
+    else:
+        state, manifest = _converted(path, config, say)
+    try:
+        if config.layout == "native":
+            save_checkpoint(config.to, state, manifest)
+        else:
+            write_layout(config.to, state, manifest, LAYOUTS[config.layout])
+    except OSError as error:
+        raise ConfigError(f"--to {config.to}: cannot be written ({error.strerror}); choose another folder") from error
+    say(f"  wrote      {config.to}")
+    if manifest.source.dataset == UNKNOWN and config.layout == "native":
+        say("  source     unknown: a run must name what to replay (--source, --source-data)")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file has our manifest."""
+    return not is_pickle(path) and MANIFEST_KEY in read_tensors(path)[1]
+
+
+def _converted(path: Path, config: ConvertConfig, say: Say) -> tuple[dict[str, Tensor], Manifest]:
     file = read_weights(path)
     named = None if config.classes is None else _classes(config.classes)
     conversion = converted(
@@ -66,17 +97,10 @@ def convert(path: Path, config: ConvertConfig, *, say: Say) -> Manifest:
             "converted_from": path.name,
             "layout": conversion.layout.name,
             "network": conversion.report.network,
-            "random": list(conversion.report.drawn),
+            **({"random": _summed(conversion.report.drawn)} if conversion.report.drawn else {}),
         },
     )
-    try:
-        manifest = save_checkpoint(config.to, conversion.state, manifest)
-    except OSError as error:
-        raise ConfigError(f"--to {config.to}: cannot be written ({error.strerror}); choose another folder") from error
-    say(f"  wrote      {config.to}")
-    if dataset == UNKNOWN:
-        say("  source     unknown: a run must name what to replay (--source, --source-data)")
-    return manifest
+    return conversion.state, manifest
 
 
 def _names(file: WeightFile, conversion: Conversion, say: Say) -> tuple[str, ...]:
@@ -93,6 +117,11 @@ def _names(file: WeightFile, conversion: Conversion, say: Say) -> tuple[str, ...
     name = PUBLISHED[num_classes]
     say(f"  classes    not named in the file; its {num_classes} are taken for those of {name} (or see --classes)")
     return LABEL_SPACES[name]
+
+
+def _summed(drawn: Sequence[str]) -> str:
+    """Modules whose tensors were drawn."""
+    return ", ".join(sorted({name.rpartition(".")[0] for name in drawn}))
 
 
 def _classes(words: str) -> tuple[str, ...]:

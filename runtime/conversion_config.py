@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from runtime.config import ConfigError, parse_size
 
@@ -18,10 +19,12 @@ class InspectConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertConfig:
-    """Turn a weight file of another program into a checkpoint, completely or not at all."""
+    """Turn a weight file of another program into a checkpoint, or the other way round, completely or not at all."""
 
     to: Path
-    """Checkpoint to write (.safetensors)."""
+    """File to write (.safetensors; in another layout than ours .pth too)."""
+    layout: Literal["native", "nvlabs", "huggingface", "hamlet", "daformer"] = "native"
+    """Whose names and arrangement to write; native is a checkpoint that runs."""
     network: str | None = None
     """Which of several networks in the file: model, ema_model or imnet_model; the first of them by default."""
     classes: str | None = None
@@ -38,5 +41,6 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         parse_size(self.size)
-        if self.to.suffix != SUFFIX:
-            raise ConfigError(f"--to {self.to}: expected a name that ends in {SUFFIX}, as this is what is written")
+        suffixes = (SUFFIX,) if self.layout == "native" else (SUFFIX, ".pth")
+        if self.to.suffix not in suffixes:
+            raise ConfigError(f"--to {self.to}: expected a name that ends in {' or '.join(suffixes)}")

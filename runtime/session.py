@@ -146,7 +146,8 @@ class Session:
         if self._web is not None:
             self._web.start()
         if not self._config.run.quiet:
-            self._console.print(self._parts.report.lines()[0], highlight=False)
+            for line in (self._parts.report.lines()[0], *self._parts.notes):
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         try:
             self._open()
             self._parts.driver.run(self.dispatch, self.stop)

@@ -34,8 +34,8 @@ def source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder |
     model, light_decoder, manifest = load_source(checkpoint, model=name)
     if drawn := manifest.recipe.get("random"):
         raise CheckpointInvalid(
-            f"{checkpoint}: parts of it were drawn at random when it was converted ({drawn}); train them first, "
-            "udaseg-runtime pretrain"
+            f"{checkpoint}: tensors of it were drawn at random when it was converted ({drawn}); train it first, with "
+            f"udaseg-runtime pretrain --checkpoint {checkpoint}"
         )
     return model, light_decoder, to_stream_classes(checkpoint, model, light_decoder, manifest)
 

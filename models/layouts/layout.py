@@ -43,8 +43,8 @@ class Renaming:
 
 def rename(layout: Layout, names: Iterable[str]) -> Renaming:
     """Our name for each of theirs."""
-    rules = [(_compiled(pattern), ours) for pattern, ours in layout.names.items()]
-    idle_rules = [(_compiled(pattern), reason) for pattern, reason in layout.idle.items()]
+    rules = [(compiled(pattern), ours) for pattern, ours in layout.names.items()]
+    idle_rules = [(compiled(pattern), reason) for pattern, reason in layout.idle.items()]
     ours: dict[str, str] = {}
     idle: dict[str, str] = {}
     unknown = []
@@ -59,7 +59,8 @@ def rename(layout: Layout, names: Iterable[str]) -> Renaming:
     return Renaming(layout, ours, idle, tuple(unknown))
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A name's pattern, with the groups `i`, `j` and `last` where it has a stage, a block and a last word."""
     text = re.escape(pattern)
     for word, group in ((STAGE, r"(?P<i>\d+)"), (BLOCK, r"(?P<j>\d+)"), (LAST, r"(?P<last>\w+)")):
         text = text.replace(re.escape(word), group)

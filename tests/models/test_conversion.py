@@ -165,7 +165,7 @@ def test_a_file_of_a_run_holds_several_networks(tmp_path, theirs, transformers) 
     student, averaged = convert(file), convert(file, network="ema_model")
     torch.testing.assert_close(logits(averaged) - logits(student), torch.ones(2, 19, 16, 24), rtol=0, atol=1e-4)
     assert "ema_model" in "\n".join(student.report.lines())
-    with pytest.raises(CheckpointInvalid, match="no network 'teacher'; it holds model, ema_model"):
+    with pytest.raises(CheckpointInvalid, match="no network 'teacher'; it holds ema_model, model"):
         convert(file, network="teacher")
 
 

@@ -109,10 +109,10 @@ def test_class_names_come_from_the_command_the_file_or_the_number(command, tmp_p
 def test_another_label_space_draws_the_classifier_and_says_so(command, tmp_path, weights) -> None:
     out = tmp_path / "out.safetensors"
     code, shown, _ = command("convert", weights, "--to", out, "--classes", "camvid")
-    assert code == 0 and "RANDOM     2: head.classifier.weight, head.classifier.bias" in shown
+    assert code == 0 and "RANDOM     2: head.classifier.bias, head.classifier.weight" in shown
     network, _, manifest = load_source(out)
     assert network.num_classes == 11 and manifest.classes == LABEL_SPACES["camvid"]
-    assert manifest.recipe["random"] == ["head.classifier.weight", "head.classifier.bias"]
+    assert manifest.recipe["random"] == "head.classifier"
 
 
 @pytest.mark.parametrize(
@@ -142,3 +142,16 @@ def test_the_verb_explains_itself(capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         run_verb(["checkpoint", "convert", "--help"], VERBS)
     assert stop.value.code == 0 and "--allow-encoder" in capsys.readouterr().out
+
+
+def test_checkpoints_are_written_in_other_layouts(command, weights, tiny_world, tmp_path) -> None:
+    ours, theirs = tmp_path / "ours.safetensors", tmp_path / "theirs.pth"
+    assert command("convert", weights, "--to", ours)[0] == 0
+    assert command("convert", ours, "--to", theirs, "--layout", "hamlet")[0] == 0
+    written, original = (torch.load(path, weights_only=True)["state_dict"] for path in (theirs, weights))
+    assert written.keys() == original.keys()
+    assert all(torch.equal(written[name], tensor) for name, tensor in original.items())
+    code, _, error = command("convert", tiny_world.checkpoint, "--to", ours)
+    assert code == 2 and "is a checkpoint of ours already" in error
+    code, _, error = command("convert", weights, "--to", weights, "--layout", "nvlabs")
+    assert code == 2 and "is the file to be converted" in error

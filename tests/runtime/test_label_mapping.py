@@ -56,7 +56,7 @@ def test_a_run_answers_replays_and_says_what_it_cannot_answer(tiny_world, tmp_pa
     config = tiny_world.config(model={"checkpoint": write(tmp_path / "own.safetensors", tiny_world)})
     parts = build(config)
     assert parts.manifest.classes == CITYSCAPES.names
-    assert "never answered: " in parts.faults.get_nowait().detail
+    assert len(parts.notes) == 1 and "never answered: " in parts.notes[0]
     labels = parts.replay.gather(torch.arange(len(parts.replay)))[1]
     assert set(labels.unique().tolist()) == {ROAD, SKY}
 
@@ -90,6 +90,6 @@ def test_a_subset_there_is_none_of_is_one_line(tiny_world, tmp_path, capsys) -> 
 
 
 def test_what_was_drawn_at_random_does_not_run(tiny_world, tmp_path) -> None:
-    checkpoint = write(tmp_path / "own.safetensors", tiny_world, recipe={"random": ["head.classifier.weight"]})
+    checkpoint = write(tmp_path / "own.safetensors", tiny_world, recipe={"random": "head.classifier"})
     with pytest.raises(CheckpointInvalid, match="drawn at random when it was converted"):
         build(tiny_world.config(model={"checkpoint": checkpoint}))

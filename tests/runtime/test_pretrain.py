@@ -107,7 +107,7 @@ def test_training_begins_from_a_checkpoint(camvid: Path, tmp_path: Path) -> None
     first, out = tmp_path / "first.safetensors", tmp_path / "net.safetensors"
     state = build_model("segformer_b0", num_classes=19).state_dict()
     state["head.classifier.bias"].fill_(7.0)
-    manifest = Manifest("segformer_b0", 19, CITYSCAPES.names, Source("unknown", "", (32, 64)), {"random": ["head"]})
+    manifest = Manifest("segformer_b0", 19, CITYSCAPES.names, Source("unknown", "", (32, 64)), {"random": "head"})
     save_checkpoint(first, state, manifest)
     run_quietly(tiny(camvid, out, steps=1, checkpoint=str(first)))
     assert load_model(out)[0].head.classifier.bias.mean() > 6.5
