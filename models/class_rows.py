@@ -11,12 +11,21 @@ from torch import nn
 
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
+from models.tensorfile import CheckpointInvalid
 
 NEVER = -1e3  # a logit below all others; finite, so that entropies are too
 
 
 def take_classes(model: SegmentationModel, decoder: LightDecoder | None, rows: Sequence[int | None]) -> None:
-    """Class n becomes the class that was rows[n]; where that is None it is never answered."""
+    """Class n becomes the class that was rows[n]; where that is None it is never answered.
+
+    CheckpointInvalid for a head whose logits come from elsewhere than one classifier on its embedding.
+    """
+    if not hasattr(model.head, "classifier"):
+        raise CheckpointInvalid(
+            f"{model.name} was trained for other classes than streams are labelled in, and its head has no rows to pick "
+            "those from; train it for the 19 Cityscapes classes"
+        )
     _take(model.head.classifier, rows)
     model.head.classifier.out_channels = len(rows)
     model.head.num_classes = len(rows)

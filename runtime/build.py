@@ -94,8 +94,8 @@ def build(
     start: Start = Start(),
     methods: Mapping[str, Entry] = METHODS,
 ) -> Parts:
-    """Parts of the configured run from `start` on; `open_with` turns its stream's words into a stream, and `methods` are
-    those to choose from. Why there are none is one line, as ConfigError, UnknownStream (usage), StreamNotOpened or
+    """Parts of the configured run from `start` on; `open_with` turns its stream's words into a stream, and `methods`
+    are those to choose from. Why there are none is one line, as ConfigError, UnknownStream (usage), StreamNotOpened or
     CheckpointInvalid.
     """
     entry = method_entry(config, methods)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from models.class_rows import take_classes
+from models.deeplab import DeepLabV2Head
 from models.light_decoder import LightDecoder
+from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 
 
@@ -24,3 +26,10 @@ def test_logits_are_those_of_the_rows(name) -> None:
         assert not (after.argmax(dim=1) == 1).any() and torch.isfinite(after.log_softmax(dim=1)).all()
         if light_before is not None:
             torch.testing.assert_close(decoder(stage_1)[:, [0, 2]], light_before[:, [2, 0]])
+
+
+def test_a_head_without_rows_is_refused() -> None:
+    model = build_model("segformer_b0", num_classes=4)
+    model.head = DeepLabV2Head(model.encoder.channels, num_classes=4)
+    with pytest.raises(CheckpointInvalid, match="its head has no rows to pick those from"):
+        take_classes(model, None, (0, 1))
