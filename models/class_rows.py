@@ -23,8 +23,8 @@ def take_classes(model: SegmentationModel, decoder: LightDecoder | None, rows: S
     """
     if not hasattr(model.head, "classifier"):
         raise CheckpointInvalid(
-            f"{model.name} was trained for other classes than streams are labelled in, and its head has no rows to pick "
-            "those from; train it for the 19 Cityscapes classes"
+            f"{model.name} was trained for other classes than streams are labelled in, and its head has no rows to pick"
+            " those from; train it for the 19 Cityscapes classes"
         )
     _take(model.head.classifier, rows)
     model.head.classifier.out_channels = len(rows)
