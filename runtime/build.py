@@ -23,8 +23,9 @@ from replay.buffer import ReplayBuffer
 from runtime.adaptation.components import joined
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.methods import METHODS, Entry
-from runtime.build_adaptation import SourceParts, build_adaptation, calibrated
+from runtime.build_adaptation import SourceParts, build_adaptation
 from runtime.build_driver import Driven, Driver, build_driver, simulation_of
+from runtime.build_shift import calibrated, check_shift
 from runtime.config import (
     ConfigError,
     ModelConfig,
@@ -99,6 +100,7 @@ def build(
     CheckpointInvalid.
     """
     entry = method_entry(config, methods)
+    check_shift(config.shift)
     config = resolved(config, entry.recipe)
     device = _device(config.model.device)
     torch.manual_seed(config.run.seed)

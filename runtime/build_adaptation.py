@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from models.light_decoder import LightDecoder
@@ -21,7 +20,8 @@ from runtime.adaptation.method import Materials
 from runtime.adaptation.methods import Entry
 from runtime.adaptation.recollection import Recollection
 from runtime.adaptation.schedule import LearningSchedule
-from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
+from runtime.build_shift import build_watch
+from runtime.config import AdaptationConfig, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.library import DomainLibrary
@@ -31,8 +31,7 @@ from runtime.optimizers import build_optimizer
 from runtime.predictor import Shadow
 from runtime.probe import SAMPLES as PROBE_SAMPLES
 from runtime.probe import Probe
-from runtime.shift.appearance import appearance
-from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
+from runtime.shift.calibration import SourceAppearance
 from runtime.shift.monitor import ShiftMonitor
 from runtime.snapshots import Chance, Snapshots
 from runtime.state import Stateful
@@ -40,8 +39,6 @@ from runtime.trust import Trust
 from runtime.weights import VersionedWeights
 
 LIVE_SHADOW_SHARE = 0.2
-CALIBRATION_SAMPLES = 256
-THRESHOLD_QUANTILE = 0.9  # of single frames; the monitor smooths over four and wants three in a row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +84,7 @@ def build_adaptation(
     device = next(model.parameters()).device
     library = _library(config, given, entry)
     cycle = AdaptationCycle(
-        ShiftMonitor(given.appearance),
+        ShiftMonitor(build_watch(config.shift, replay, given.appearance, frozen=replica(model))),
         schedule=LearningSchedule(budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None),
         governor=Governor(
             period_s=1.0 / fps if config.run.pace == "live" else math.inf,
@@ -100,18 +97,6 @@ def build_adaptation(
     )
     keep_library = _keep_library(config, given, library)
     return Adaptation(cycle, snapshots, keep_library, _notes(config, given, library))
-
-
-def calibrated(replay: ReplayBuffer) -> SourceAppearance:
-    """What the source looks like; ConfigError where the replay is too small to tell."""
-    num = min(len(replay), CALIBRATION_SAMPLES)
-    if num < MIN_SAMPLES:
-        raise ConfigError(
-            f"--replay-mb: holds {num} samples at this size, expected at least {MIN_SAMPLES} to calibrate on; raise it"
-        )
-    images_NHWC, _ = replay.gather(torch.arange(num))
-    features_NF = np.stack([appearance(image.numpy()) for image in images_NHWC])
-    return calibrate(features_NF, quantile=THRESHOLD_QUANTILE)
 
 
 def _learner(

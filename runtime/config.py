@@ -139,6 +139,16 @@ class AdaptationConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftConfig:
+    """How shifts of the input distribution are found."""
+
+    detector: str = "jumps"
+    """jumps, or one that hears a single signal: hysteresis, windowed, page_hinkley, cusum, two_ema."""
+    signal: str = "style"
+    """What the detector hears: style, frequency, confidence or classes; jumps hears style alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayConfig:
     """The labelled source samples the learner replays."""
 
@@ -241,6 +251,7 @@ class RuntimeConfig:
     stream: StreamConfig = field(default_factory=StreamConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
+    shift: ShiftConfig = field(default_factory=ShiftConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     library: LibraryConfig = field(default_factory=LibraryConfig)
     run: RunConfig = field(default_factory=RunConfig)

@@ -15,6 +15,7 @@ from runtime.events import (
     ShadowPrediction,
 )
 from runtime.scores import Scores, VisitScore
+from runtime.shift.calibration import SourceAppearance
 from streams.frame import Frame
 
 CLASSES = ("road", "sidewalk", "building")
@@ -43,6 +44,12 @@ def make_frame(index: int = 0, *, at_s: float = 100.0, domain: str | None = "cle
     image_HWC = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
     label_HW = rng.integers(0, len(CLASSES), (32, 64), dtype=np.uint8)
     return Frame(index, at_s, image_HWC, label_HW=label_HW if labelled else None, domain=domain)
+
+
+def make_source(mean_F: np.ndarray, whitening_FF: np.ndarray) -> SourceAppearance:
+    """A source of these features, its edge at distance 1 and usually at half of that."""
+    deviation_F = np.ones(len(mean_F))
+    return SourceAppearance(mean_F, whitening_FF, 1.0, deviation_F, jump_threshold=1.0, typical=0.5)
 
 
 def make_run_started(**changes: object) -> RunStarted:

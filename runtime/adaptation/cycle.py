@@ -104,7 +104,7 @@ class AdaptationCycle:
             newest_usable = prediction
             features_F = prediction.appearance_F
             features_F = appearance(prediction.frame.image_HWC) if features_F is None else features_F
-            score, shift = self._monitor.update(prediction.frame, at_s=self._clock(), features_F=features_F)
+            score, shift = self._monitor.update(prediction, at_s=self._clock(), features_F=features_F)
             self._score = score.score
             yield score
             if shift is not None:

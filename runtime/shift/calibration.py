@@ -1,10 +1,14 @@
-"""What source data look like, learnt at start: a whitened distance and its alarm threshold, nothing hard-coded.
+"""What source data look like, learnt at start: distances and their thresholds, nothing hard-coded.
 
-The distance is Mahalanobis' with a shrunk covariance (Ledoit and Wolf 2004, "A well-conditioned estimator for
-large-dimensional covariance matrices", eq. 14 in the simplified form below): scenery varies along few directions,
-which the covariance discounts; weather moves the features along others. The threshold is a quantile of distances of
-source samples that were left out of the fit (two halves: neighbours show the same place, and a new place is what the
-stream will bring), so it carries the cost of having few samples.
+The distance from the source is Mahalanobis' with a shrunk covariance (Ledoit and Wolf 2004, "A well-conditioned
+estimator for large-dimensional covariance matrices", eq. 14 in the simplified form below): scenery varies along few
+directions, which the covariance discounts; weather moves the features along others. The threshold is a quantile of
+distances of source samples that were left out of the fit (two halves: neighbours show the same place, and a new place
+is what the stream will bring), so it carries the cost of having few samples.
+
+How far a stream has moved is measured without the covariance, which is that of places and not of one drive: in each
+feature's deviation. The threshold of a jump is a low quantile of what lies between two samples: less than separates
+most places, as the scenery of a drive changes slowly, more than it changes in a second.
 """
 
 # N samples, F features
@@ -14,15 +18,24 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_SAMPLES = 16
+JUMP_QUANTILE = 0.15
+_LEAST_DEVIATION = 1e-6  # of a feature that never changes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceAppearance:
-    """Mean, whitening and threshold of source features; distances are per root feature, so 1 is typical."""
+    """Mean, whitening, deviations and thresholds of source features.
+
+    Distances are per root feature, so 1 is typical. `typical` is the median of left-out distances as a share of
+    `threshold`, below 1; `jump_threshold` is for `jump`.
+    """
 
     mean_F: np.ndarray
     whitening_FF: np.ndarray
     threshold: float
+    deviation_F: np.ndarray
+    jump_threshold: float
+    typical: float
 
     def distance(self, features_F: np.ndarray) -> float:
         return _distance(features_F - self.mean_F, self.whitening_FF)
@@ -30,6 +43,10 @@ class SourceAppearance:
     def separation(self, first_F: np.ndarray, second_F: np.ndarray) -> float:
         """Distance between two appearances in the same units."""
         return _distance(first_F - second_F, self.whitening_FF)
+
+    def jump(self, first_F: np.ndarray, second_F: np.ndarray) -> float:
+        """How far two appearances are apart in deviations, root mean square over features."""
+        return float(np.sqrt(np.mean(((first_F - second_F) / self.deviation_F) ** 2)))
 
 
 def calibrate(features_NF: np.ndarray, *, quantile: float) -> SourceAppearance:
@@ -42,19 +59,30 @@ def calibrate(features_NF: np.ndarray, *, quantile: float) -> SourceAppearance:
             f"shift calibration needs at least {MIN_SAMPLES} source samples, got {len(features_NF)}; raise --replay-mb"
         )
     left_out: list[float] = []
-    first, second = features_NF[: len(features_NF) // 2], features_NF[len(features_NF) // 2 :]
+    half = len(features_NF) // 2
+    first, second = features_NF[:half], features_NF[half:]
     for fitted, held in ((first, second), (second, first)):
         mean_F, whitening_FF = _fit(fitted)
         left_out.extend(_distance(row_F - mean_F, whitening_FF) for row_F in held)
     mean_F, whitening_FF = _fit(features_NF)
-    return SourceAppearance(mean_F, whitening_FF, float(np.quantile(left_out, quantile)))
+    threshold = float(np.quantile(left_out, quantile))
+    deviation_F = features_NF.std(0) + _LEAST_DEVIATION
+    apart_NN = np.sqrt((((first[:, None] - second[None]) / deviation_F) ** 2).mean(-1))
+    return SourceAppearance(
+        mean_F,
+        whitening_FF,
+        threshold,
+        deviation_F,
+        jump_threshold=float(np.quantile(apart_NN, JUMP_QUANTILE)),
+        typical=float(np.median(left_out)) / threshold,
+    )
 
 
 def _fit(features_NF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and W with W W^T = inverse of the shrunk covariance."""
     num, dims = features_NF.shape
     mean_F = features_NF.mean(0)
-    scale_F = features_NF.std(0) + 1e-6
+    scale_F = features_NF.std(0) + _LEAST_DEVIATION
     centred_NF = (features_NF - mean_F) / scale_F
     covariance_FF = centred_NF.T @ centred_NF / num
     # Shrink towards the identity (features are scaled): intensity = noise of the estimate / distance from it.

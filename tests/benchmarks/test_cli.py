@@ -23,6 +23,7 @@ RUN_OPTIONS = {
     *("--adapter-reduction", "--adapter-rank", "--adapter-scale"),
     *("--method", "--with", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
     *("--library", "--library-mb"),
+    *("--detector", "--signal"),
     *("--source", "--source-data", "--replay-mb", "--held-out"),
     *("--pace", "--adapt", "--latency", "--threads", "--seed", "--shadow", "--score-classes"),
     *("--run-dir", "--resume", "--quiet", "--no-quiet", "--checkpoint-every-s"),

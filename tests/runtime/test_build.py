@@ -99,6 +99,9 @@ def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
         ({"library": {"library": Path("x"), "library_mb": 0.0}}, ConfigError, "--library x: --library-mb 0 keeps"),
         ({"library": {"library": Path("x")}, "adaptation": {"method": "frozen"}}, ConfigError, "--library x: no"),
         ({"library": {"library": Path("README.md")}}, CheckpointInvalid, "README.md: not a complete safetensors file"),
+        ({"shift": {"detector": "cusums"}}, ConfigError, "--detector cusums: no such detector; nearest: cusum"),
+        ({"shift": {"signal": "stile"}}, ConfigError, "--signal stile: no such signal; nearest: style"),
+        ({"shift": {"signal": "classes"}}, ConfigError, "--signal classes: the detector jumps hears style alone"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_line(tiny_world, sections, kind, start) -> None:

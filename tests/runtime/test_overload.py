@@ -20,6 +20,7 @@ from runtime.live import Live
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
+from runtime.shift.jumps import JumpWatch
 from runtime.shift.monitor import ShiftMonitor
 from streams.frame import Frame
 from tests.fakes import ManualClock, make_prediction, make_shadow, make_step
@@ -132,7 +133,7 @@ def play(world: World) -> list[events.Event]:
     """Everything that happened, with learning between two frames."""
     source = calibrate(np.stack([appearance(picture(-i % 97, brightness=1.0)) for i in range(40)]), quantile=0.95)
     cycle = AdaptationCycle(
-        ShiftMonitor(source),
+        ShiftMonitor(JumpWatch(source)),
         schedule=LearningSchedule(budget=10_000),
         governor=Governor(period_s=1 / world.fps),
         shadow=ShadowPlan(Shadowing(), share=0.0),

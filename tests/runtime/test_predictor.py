@@ -10,10 +10,9 @@ from models.trainable import adaptable_tensors, load_adaptable, replica, set_tra
 from runtime.predictor import Predictor, Shadow
 from runtime.serving import SwappedReplica
 from runtime.shift.appearance import NUM_FEATURES, appearance
-from runtime.shift.calibration import SourceAppearance
 from runtime.shift.routing import Router
 from runtime.weights import VersionedWeights
-from tests.fakes import ManualClock, make_frame
+from tests.fakes import ManualClock, make_frame, make_source
 
 CPU = torch.device("cpu")
 
@@ -95,7 +94,7 @@ def test_predicting_writes_into_no_version(model) -> None:
 def test_a_frame_that_looks_like_the_source_is_answered_by_the_source(model) -> None:
     weights = VersionedWeights(adaptable_tensors(model))
     like_source, like_rain = make_frame(1), make_frame(2)
-    source = SourceAppearance(appearance(like_source.image_HWC), np.eye(NUM_FEATURES), threshold=1.0)
+    source = make_source(appearance(like_source.image_HWC), np.eye(NUM_FEATURES))
     predictor = Predictor(SwappedReplica(replica(model), CPU), weights, clock=ManualClock(), router=Router(source))
     sure_of_7 = {name: torch.zeros_like(tensor) for name, tensor in weights.source.tensors.items()}
     sure_of_7["head.classifier.bias"][7] = 50.0

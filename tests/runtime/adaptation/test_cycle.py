@@ -13,6 +13,7 @@ from runtime.effort import Effort
 from runtime.governor import Governor
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
+from runtime.shift.jumps import JumpWatch
 from runtime.shift.monitor import ShiftMonitor
 from streams.frame import Frame
 from tests.fakes import ManualClock, make_prediction, make_recall, make_shadow, make_step
@@ -97,7 +98,7 @@ def source():
 def cycle_of(source):
     def build(learner, *, share=1.0, governor=None, budget=120):
         return AdaptationCycle(
-            ShiftMonitor(source),
+            ShiftMonitor(JumpWatch(source)),
             schedule=LearningSchedule(budget=budget),
             governor=governor or Governor(period_s=float("inf")),
             shadow=ShadowPlan(Repeating(), share=share),

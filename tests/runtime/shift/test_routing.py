@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from runtime.shift.calibration import SourceAppearance
 from runtime.shift.routing import Router
+from tests.fakes import make_source
 
-SOURCE = SourceAppearance(mean_F=np.zeros(2), whitening_FF=np.diag([1.0, 0.1]), threshold=1.0)
+SOURCE = make_source(np.zeros(2), np.diag([1.0, 0.1]))
 RAIN = np.array([4.0, 0.0])
 
 
