@@ -21,7 +21,7 @@ from runtime.adaptation.methods import Entry
 from runtime.adaptation.recollection import Recollection
 from runtime.adaptation.schedule import LearningSchedule
 from runtime.build_shift import build_watch
-from runtime.config import AdaptationConfig, RuntimeConfig
+from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.library import DomainLibrary

@@ -46,10 +46,10 @@ def make_frame(index: int = 0, *, at_s: float = 100.0, domain: str | None = "cle
     return Frame(index, at_s, image_HWC, label_HW=label_HW if labelled else None, domain=domain)
 
 
-def make_source(mean_F: np.ndarray, whitening_FF: np.ndarray) -> SourceAppearance:
-    """A source of these features, its edge at distance 1 and usually at half of that."""
+def make_source(mean_F: np.ndarray, whitening_FF: np.ndarray, *, threshold: float = 1.0) -> SourceAppearance:
+    """A source of these features, its edge at distance `threshold` and usually at half of that."""
     deviation_F = np.ones(len(mean_F))
-    return SourceAppearance(mean_F, whitening_FF, 1.0, deviation_F, jump_threshold=1.0, typical=0.5)
+    return SourceAppearance(mean_F, whitening_FF, threshold, deviation_F, jump_threshold=1.0, typical=0.5)
 
 
 def make_run_started(**changes: object) -> RunStarted:

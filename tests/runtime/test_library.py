@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.library import MERGE_SHARE, DomainLibrary
-from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten, unflatten
+from tests.fakes import make_source
 
 # Distances in the plane around (0, 0), the source, in shares of the alarm threshold.
-PLANE = SourceAppearance(np.zeros(2), np.eye(2) * 2 * math.sqrt(2), threshold=2.0)
+PLANE = make_source(np.zeros(2), np.eye(2) * 2 * math.sqrt(2), threshold=2.0)
 DOMAIN_BYTES = 2 * 8 + 3 * 4  # two features, three weights
 
 points = st.tuples(st.floats(-6, 6), st.floats(-6, 6)).map(np.array)

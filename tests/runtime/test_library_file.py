@@ -11,8 +11,8 @@ from models.tensorfile import CheckpointInvalid, read_tensors, write_tensors
 from runtime.library import DomainLibrary
 from runtime.library_file import LibraryOrigin, read_library, write_library
 from runtime.shift.appearance import NUM_FEATURES
-from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten
+from tests.fakes import make_source
 
 ORIGIN = LibraryOrigin("head", {"head.x": [2], "head.y": [1]}, "f" * 64, "a" * 64)
 
@@ -20,7 +20,7 @@ ORIGIN = LibraryOrigin("head", {"head.x": [2], "head.y": [1]}, "f" * 64, "a" * 6
 def library_of(*values: float) -> DomainLibrary:
     """A domain for each value, which is in its weights, all of them far apart."""
     features_NF = np.eye(NUM_FEATURES) * 1e3
-    source = SourceAppearance(np.zeros(NUM_FEATURES), np.eye(NUM_FEATURES), threshold=1.0)
+    source = make_source(np.zeros(NUM_FEATURES), np.eye(NUM_FEATURES))
     library = DomainLibrary(source, capacity_bytes=9999)
     for number, value in enumerate(values):
         tensors = {"head.x": torch.tensor([value, value]), "head.y": torch.tensor([-value])}

@@ -10,11 +10,10 @@ from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.recollection import CONFIRM_FRAMES, FIRST_STEPS, Recollection
 from runtime.events import Recall, TrustChanged
 from runtime.library import DomainLibrary
-from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten, unflatten
 from runtime.trust import READINGS
 from runtime.weights import VersionedWeights
-from tests.fakes import make_prediction
+from tests.fakes import make_prediction, make_source
 from tests.runtime.adaptation.samples import candidate_of, make_student
 
 
@@ -89,7 +88,7 @@ RAIN, CLEAR = np.array([3.0]), np.array([0.0])
 
 def domains() -> DomainLibrary:
     """On a line on which the source is at 0, its threshold at 1."""
-    return DomainLibrary(SourceAppearance(np.zeros(1), np.eye(1), threshold=1.0), capacity_bytes=2**24)
+    return DomainLibrary(make_source(np.zeros(1), np.eye(1)), capacity_bytes=2**24)
 
 
 def learnt_in_rain(

@@ -24,8 +24,8 @@ from runtime.adaptation.method import Method, Target
 from runtime.adaptation.recollection import CONFIRM_FRAMES, Recollection
 from runtime.adaptation.styled import StyledReplay
 from runtime.library import DomainLibrary
-from runtime.shift.calibration import SourceAppearance
 from runtime.weights import VersionedWeights
+from tests.fakes import make_source
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
 
 TARGET = Target(3, np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8), 0.5)
@@ -240,7 +240,7 @@ def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
 
 
 def test_a_returning_domain_is_learnt_on_from_where_it_was_left(student: nn.Module) -> None:
-    library = DomainLibrary(SourceAppearance(np.zeros(1), np.eye(1), threshold=1.0), capacity_bytes=2**24)
+    library = DomainLibrary(make_source(np.zeros(1), np.eye(1)), capacity_bytes=2**24)
     learner, weights = learner_of(student, good, recollection=Recollection(library))
     tensors = {name: tensor * 1.1 for name, tensor in weights.source.tensors.items()}
     library.remember(np.array([3.0]), tensors, agreement=0.5, num_frames=9)

@@ -8,15 +8,15 @@ import torch
 
 from runtime.adaptation.recollection import CONFIRM_FRAMES, EVERY_STEPS, FIRST_STEPS, Recollection
 from runtime.library import DomainLibrary
-from runtime.shift.calibration import SourceAppearance
 from runtime.state import flatten, unflatten
+from tests.fakes import make_source
 
 RAIN, NIGHT, CLEAR = np.array([3.0, 0.0]), np.array([0.0, 3.0]), np.array([0.0, 0.0])
 
 
 def new_library() -> DomainLibrary:
     """In the plane around the source, distances in shares of the threshold."""
-    source = SourceAppearance(np.zeros(2), np.eye(2) * math.sqrt(2), threshold=1.0)
+    source = make_source(np.zeros(2), np.eye(2) * math.sqrt(2))
     return DomainLibrary(source, capacity_bytes=9999)
 
 
