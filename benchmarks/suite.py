@@ -72,6 +72,13 @@ def poison(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def detection(arguments: Sequence[str]) -> int:
+    """How shifts are found, by every signal and detector."""
+    from benchmarks.detection import main
+
+    return main(arguments)
+
+
 def soak(arguments: Sequence[str]) -> int:
     """What grows in a long run."""
     from benchmarks.soak import main
@@ -86,6 +93,7 @@ BENCHMARKS: dict[str, Entry] = {
     "overload": Entry("age of frames in live runs at three times the capacity, learning on; what gives way", overload),
     "adaptation": Entry("a learning step of each method, in ms and in forwards of the same size", adaptation),
     "poison": Entry("served against frozen on clear weather after noise, frozen pictures, wrong labels, NaN", poison),
+    "detection": Entry("delays, misses and false alarms of every detector on every signal", detection),
     "inference": Entry("a forward of each model, against Hugging Face's SegFormer with the same weights", inference),
     "render": Entry("frames per second of the synthetic street and of each weather, on one core", render),
     "soak": Entry("memory, threads, descriptors and latency of a long live run at ten times its rate", soak),

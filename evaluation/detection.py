@@ -2,7 +2,8 @@
 
 Pure: frame numbers in, counts out. A change may be detected from its frame on until the next change, and at most
 `tolerance` frames later; the first detection in that stretch is its hit, further ones there belong to the same change.
-Frames in no such stretch are stationary, and every detection on one of them is a false alarm.
+Frames in no such stretch are stationary, and every detection on one of them is a false alarm. A ramp is a change whose
+tolerance is its length.
 """
 
 import math
@@ -30,6 +31,11 @@ class DetectionScore:
         """In frames, over the changes that were detected; nan where none was."""
         found = [delay for delay in self.delays if delay is not None]
         return sum(found) / len(found) if found else math.nan
+
+    @property
+    def max_delay(self) -> float:
+        """In frames; nan where no change was detected."""
+        return max((delay for delay in self.delays if delay is not None), default=math.nan)
 
     @property
     def false_alarms_per_1000(self) -> float:
@@ -60,3 +66,12 @@ def score_detections(
     )
     false_alarms = [frame for frame in detections if not any(frame in stretch for stretch in stretches)]
     return DetectionScore(delays, len(false_alarms), num_frames - sum(len(stretch) for stretch in stretches))
+
+
+def pooled(scores: Sequence[DetectionScore]) -> DetectionScore:
+    """Several streams as one: all delays, alarms and frames together."""
+    return DetectionScore(
+        delays=tuple(delay for score in scores for delay in score.delays),
+        num_false_alarms=sum(score.num_false_alarms for score in scores),
+        num_stationary_frames=sum(score.num_stationary_frames for score in scores),
+    )

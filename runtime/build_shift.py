@@ -57,17 +57,21 @@ def build_watch(
     """The watch of checked names; `frozen`, a model that holds the source weights, answers samples where needed."""
     if config.detector == JUMPS:
         return JumpWatch(source)
+    signal = SIGNALS[config.signal].build(views_of(replay, source, frozen=frozen))
+    return SignalWatch(signal, DETECTORS[config.detector].build(signal.typical))
+
+
+def views_of(replay: ReplayBuffer, source: SourceAppearance, *, frozen: SegmentationModel) -> SourceViews:
+    """Samples of the replay, and what `frozen` answers to an image."""
     images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), CALIBRATION_SAMPLES)))
     answering = SwappedReplica(frozen, next(frozen.parameters()).device)
-    views = SourceViews(
+    return SourceViews(
         images_NHWC.numpy(),
         labels_NHW.numpy(),
         source,
         answer=lambda image_HWC: _answered(answering, image_HWC),
         num_classes=frozen.num_classes,
     )
-    signal = SIGNALS[config.signal].build(views)
-    return SignalWatch(signal, DETECTORS[config.detector].build(signal.typical))
 
 
 def _answered(frozen: SwappedReplica, image_HWC: np.ndarray) -> Prediction:

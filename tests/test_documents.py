@@ -13,6 +13,7 @@ import torch
 from benchmarks.cli import VERBS
 from benchmarks.compare import CompareConfig
 from benchmarks.concurrency import ConcurrencyConfig
+from benchmarks.detection import DetectionConfig
 from benchmarks.overload import OverloadConfig
 from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
@@ -50,6 +51,7 @@ CONFIGS = {
     "bench soak": SoakConfig,
     "bench concurrency": ConcurrencyConfig,
     "bench overload": OverloadConfig,
+    "bench detection": DetectionConfig,
 }
 GENERAL_OPTIONS = {"--config", "--debug", "--help"}
 UNLISTED = {"__init__.py", "py.typed"}  # every package has them

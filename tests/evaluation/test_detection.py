@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.detection import score_detections
+from evaluation.detection import pooled, score_detections
 
 
 def test_delays_misses_and_false_alarms_by_hand():
@@ -16,6 +16,15 @@ def test_delays_misses_and_false_alarms_by_hand():
     assert score.num_false_alarms == 3
     assert score.num_stationary_frames == 350
     assert score.false_alarms_per_1000 == pytest.approx(3000 / 350)
+
+
+def test_streams_are_pooled_by_their_frames_and_not_by_their_shares():
+    first = score_detections([100], [104, 300], num_frames=400)
+    second = score_detections([], [], num_frames=50)
+    both = pooled([first, second, score_detections([10], [], num_frames=60)])
+    assert both.delays == (4, None) and both.max_delay == 4
+    assert both.false_alarms_per_1000 == pytest.approx(1000 / (350 + 50 + 10))
+    assert math.isnan(pooled([second]).max_delay)
 
 
 def test_a_change_is_no_longer_detectable_once_the_next_has_come():

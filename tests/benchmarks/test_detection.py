@@ -1,0 +1,101 @@
+"""The bench of detectors: what counts as a change, what is counted, and tables of the right shape."""
+
+import numpy as np
+import pytest
+
+from benchmarks.detection import DetectionConfig, watched
+from benchmarks.detection_readings import CalibratedSource, Readings
+from benchmarks.detection_streams import (
+    FRAMES_PER_PLACE,
+    JUMP_TOLERANCE,
+    NUM_PLACES,
+    Trial,
+    drive_trial,
+    places_trial,
+    preset_trial,
+    steps_of,
+)
+from benchmarks.detection_tables import detection_tables
+from runtime.config import ConfigError
+from runtime.shift.detectors import DETECTORS
+from runtime.shift.signals import SIGNALS, SourceViews
+from streams.synthetic.sequences import mixed_recurring, rain_sequence
+from tests.fakes import make_prediction, make_source
+
+SIZE = (32, 64)
+
+
+def test_steps_are_jumps_that_stay_within_one_weather():
+    assert steps_of(rain_sequence()) == (False, *[True] * 8, False)
+    names = [visit.name for visit in mixed_recurring().visits]
+    steps = steps_of(mixed_recurring())
+    assert [names[place + 1] for place, is_step in enumerate(steps) if is_step] == ["night", "dusk"]  # from dusk, night
+
+
+def test_changes_of_presets_are_the_first_frames_of_visits_and_of_ramps():
+    trial = preset_trial("rain_sequence", 0, size_HW=SIZE)
+    assert trial.changes == tuple(range(75, 825, 75)) and trial.num_frames == 825
+    ramp = preset_trial("storm_gradual", 0, size_HW=SIZE)
+    assert (ramp.changes, ramp.tolerance, ramp.group) == ((75, 375), 225 + JUMP_TOLERANCE, "ramps")
+
+
+def test_drives_and_places_are_clear_weather_of_the_length_they_say():
+    drive = drive_trial(0, 3, size_HW=SIZE)
+    assert [frame.domain for frame in drive.frames()] == ["clear"] * 3 and drive.changes == ()
+    places = places_trial(0, size_HW=SIZE)
+    frames = list(places.frames())
+    assert len(frames) == places.num_frames == FRAMES_PER_PLACE * NUM_PLACES
+    far, near = (
+        float(np.abs(frames[a].label_HW.astype(int) - frames[a - 1].label_HW).mean()) for a in (FRAMES_PER_PLACE, 5)
+    )
+    assert far > 3 * near
+
+
+@pytest.fixture
+def outcomes():
+    """A stream that jumps at frame 60, as every signal and the looks tell; and one where nothing happens."""
+    unused = np.zeros((1, *SIZE, 3), np.uint8)
+    views = SourceViews(unused, unused[..., 0], make_source(np.zeros(2), np.eye(2)), lambda _: make_prediction(), 3)
+    source = CalibratedSource(views, "digest")
+    found = []
+    for group, after in (("jumps", 3.0), ("drives", 0.4), ("ramps", 3.0), ("recorded", 3.0)):
+        levels = np.where(np.arange(140) < 60, 0.4, after)
+        looks_NF = np.repeat(levels[:, None], 2, axis=1)
+        readings = Readings(looks_NF, looks_NF, dict.fromkeys(SIGNALS, levels), dict.fromkeys(SIGNALS, 0.4))
+        changes = () if group == "drives" else (60,)
+        trial = Trial(group, group, 0, 140, changes, (False,) * len(changes), JUMP_TOLERANCE, lambda: iter(()))
+        found += watched(trial, readings, source)
+    return found
+
+
+def test_every_pair_is_watched_and_finds_a_plain_jump(outcomes):
+    jumps = [outcome for outcome in outcomes if outcome.group == "jumps"]
+    assert len(jumps) == len(SIGNALS) * len(DETECTORS) + 1
+    for outcome in jumps:
+        (delay,) = outcome.score.delays
+        assert delay is not None and delay <= 15 and outcome.score.num_false_alarms == 0
+    assert all(not outcome.events for outcome in outcomes if outcome.group == "drives")
+
+
+def test_tables_have_a_line_for_each_pair(outcomes):
+    tables = detection_tables(outcomes)
+    assert len(tables) == 5
+    assert len(tables[1].rows) == len(SIGNALS) * len(DETECTORS) + 1
+    assert tables[0].rows[0][:3] == ("jumps", "1", "0 of 1")
+    assert tables[1].header[-2:] == ("false alarms per 1000, jumps", "false alarms per 1000, drives")
+    assert len(detection_tables([outcome for outcome in outcomes if outcome.group != "recorded"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"streams": "rain"}, "--streams rain"),
+        ({"seeds": "a"}, "--seeds a"),
+        ({"drives": 0}, "--drives 0"),
+        ({"size": "big"}, "--size big"),
+        ({"data_checkpoint": "x"}, "--data: goes with --data-checkpoint"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(options, words):
+    with pytest.raises(ConfigError, match=words):
+        DetectionConfig(**options)
