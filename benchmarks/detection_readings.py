@@ -4,13 +4,14 @@
 
 Rendering costs a hundred times what detecting does. So every stream is played once: the looks of its frames and the
 value of each signal are written to a file named by stream, seed and a digest of the code and weights they depend on.
-The frozen model answers one frame in ANSWER_PERIOD, and its last answer stands for the frames between.
+The frozen model answers one frame in ANSWER_PERIOD; signals of answers read that frame again for those between.
 """
 
 # N frames, F features, M source samples
 
+import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import torch
 
 from benchmarks.conditions import code_digest
 from benchmarks.detection_streams import Trial
-from models.checkpoint import find_checkpoint, load_model
+from models.checkpoint import find_checkpoint, load_source
 from runtime.build_shift import calibrated, views_of
 from runtime.config import ReplayConfig
 from runtime.events import Prediction
@@ -29,18 +30,21 @@ from runtime.shift.sight import Sight
 from runtime.shift.signals import SIGNALS, SourceViews
 from runtime.shift.watch import Signal
 from runtime.source import SourceChoice, fill_replay
-from runtime.state import State
-from streams.frame import Frame
+from runtime.state import State, restore, state_of
 
 ANSWER_PERIOD = 4
+OF_ANSWERS = ("confidence", "classes", "light")
 REPLAY_BYTES = int(ReplayConfig().replay_mb * 2**20)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibratedSource:
-    """What a run with this checkpoint, size and seed knows of its source. `digest` tells it from others."""
+    """What a run with this checkpoint, size and seed knows of its source. `signals` are built when first asked for;
+    `digest` tells it from others.
+    """
 
     views: SourceViews
+    signals: Callable[[], Mapping[str, Signal]]
     digest: str
 
     @property
@@ -59,16 +63,19 @@ class Readings:
 
 
 class _Listening:
-    """A watch that hears every signal and says nothing."""
+    """A watch that hears every signal and says nothing; `answered` is what signals of answers see."""
 
     is_shifted = False
 
     def __init__(self, signals: Mapping[str, Signal]) -> None:
         self._signals = signals
+        self.answered: Prediction | None = None
         self.rows: list[tuple[np.ndarray, np.ndarray, list[float]]] = []
 
     def look(self, sight: Sight) -> tuple[float, str | None]:
-        values = [signal.read(sight) for signal in self._signals.values()]
+        assert self.answered is not None
+        of_answers = replace(sight, prediction=self.answered)
+        values = [signal.read(of_answers if name in OF_ANSWERS else sight) for name, signal in self._signals.items()]
         self.rows.append((sight.appearance_F, sight.smoothed_F, values))
         return 0.0, None
 
@@ -81,12 +88,14 @@ class _Listening:
 
 def calibrated_source(checkpoint: str, *, size_HW: tuple[int, int], seed: int, data: Path | None) -> CalibratedSource:
     """The replay that a run fills at start, what it looks like, and the frozen model."""
-    model, manifest = load_model(checkpoint)
+    model, light_decoder, manifest = load_source(checkpoint)
     choice = SourceChoice.of(manifest, ReplayConfig(), data=data)
     replay = fill_replay(choice, size_HW, num_bytes=REPLAY_BYTES, seed=seed, num_classes=model.num_classes)
     facts = (code_digest(), hashlib.sha256(find_checkpoint(checkpoint).read_bytes()).hexdigest(), size_HW, seed)
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
-    return CalibratedSource(views_of(replay, calibrated(replay), frozen=model), digest)
+    views = views_of(replay, calibrated(replay), frozen=model, light_decoder=light_decoder)
+    signals = functools.cache(lambda: {name: entry.build(views) for name, entry in SIGNALS.items()})
+    return CalibratedSource(views, signals, digest)
 
 
 def read_trial(trial: Trial, source: CalibratedSource, folder: Path) -> Readings:
@@ -107,15 +116,18 @@ def read_trial(trial: Trial, source: CalibratedSource, folder: Path) -> Readings
 
 
 def _played(trial: Trial, source: CalibratedSource) -> Readings:
-    signals = {name: entry.build(source.views) for name, entry in SIGNALS.items()}
+    signals = source.signals()
+    unheard = {name: state_of(signal) for name, signal in signals.items()}
     listening = _Listening(signals)
     monitor = ShiftMonitor(listening)
-    answer: Prediction | None = None
     with torch.no_grad():
         for position, frame in enumerate(trial.frames()):
-            if answer is None or position % ANSWER_PERIOD == 0:
-                answer = source.views.answer(frame.image_HWC)
-            monitor.update(_of_frame(answer, frame), at_s=0.0)
+            if position % ANSWER_PERIOD == 0:
+                listening.answered = source.views.answer(frame.image_HWC)
+            assert listening.answered is not None
+            monitor.update(replace(listening.answered, frame=frame), at_s=0.0)
+    for name, signal in signals.items():
+        restore(signal, unheard[name])  # for the next stream
     looks, smoothed, values = zip(*listening.rows, strict=True)
     by_signal = np.array(values).T
     return Readings(
@@ -124,10 +136,6 @@ def _played(trial: Trial, source: CalibratedSource) -> Readings:
         dict(zip(signals, by_signal, strict=True)),
         {name: signal.typical for name, signal in signals.items()},
     )
-
-
-def _of_frame(answer: Prediction, frame: Frame) -> Prediction:
-    return replace(answer, frame=frame)
 
 
 def _write(path: Path, readings: Readings) -> None:

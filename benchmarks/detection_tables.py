@@ -10,8 +10,8 @@ from runtime.shift.detectors import JUMPS
 GROUPS = ("jumps", "ramps", "drives", "places", "recorded")
 NOTE = (
     "Jumps: first frames of visits, found within 40 frames; steps: those that only bring more or less of the same "
-    "weather. False alarms: detections of any kind on other frames, per 1000 of those. Confidence and classes: of the "
-    "frozen model, which answers every fourth frame."
+    "weather. False alarms: detections of any kind on other frames, per 1000 of those. Confidence, classes and light: "
+    "of the frozen model, which answers every fourth frame."
 )
 
 

@@ -89,9 +89,9 @@ def _over_time_note(timeline: Timeline, *, is_scored: bool) -> str:
     if is_scored:
         return (
             f"{shaded}Thin lines: mIoU over the last frames; broad lines: over the whole visit. "
-            "Green where the adapted model leads, red where the frozen one does. Shift score 1 is the alarm threshold."
+            "Green where the adapted model leads, red where the frozen one does. Shift score 1 is the source's edge."
         )
     return (
         f"{shaded}The stream carries no labels, so health stands in for accuracy: mean confidence and entropy of the "
-        "answers, and how far the adapted model agrees with the frozen one. Shift score 1 is the alarm threshold."
+        "answers, and how far the adapted model agrees with the frozen one. Shift score 1 is the edge of the source."
     )

@@ -1,6 +1,6 @@
 """The composition root: a configuration becomes the parts of a run.
 
-The only place, with `build_adaptation.py`, `build_driver.py` and the command line, that reads configuration; everything
+The only place, with its neighbours `build_*.py` and the command line, that reads configuration; everything
 below receives values and collaborators.
 The checkpoint loads first (it knows the size frames are brought to), then the stream opens: what a user mistyped is
 reported before anything slow or lasting happens.
@@ -117,7 +117,7 @@ def build(
 
     _note_stretching(model, size_HW, note)
     served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
-    given = SourceParts(model, weights, replay, calibrated(replay), light_decoder)
+    given = SourceParts(model, weights, replay, calibrated(replay), light_decoder and light_decoder.to(device))
     router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
     simulation = simulation_of(config.run, weights, measure=clock)
     stamps = clock if simulation is None else simulation.clock

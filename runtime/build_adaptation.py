@@ -84,7 +84,7 @@ def build_adaptation(
     device = next(model.parameters()).device
     library = _library(config, given, entry)
     cycle = AdaptationCycle(
-        ShiftMonitor(build_watch(config.shift, replay, given.appearance, frozen=replica(model))),
+        _monitor(config, given),
         schedule=LearningSchedule(budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None),
         governor=Governor(
             period_s=1.0 / fps if config.run.pace == "live" else math.inf,
@@ -97,6 +97,14 @@ def build_adaptation(
     )
     keep_library = _keep_library(config, given, library)
     return Adaptation(cycle, snapshots, keep_library, _notes(config, given, library))
+
+
+def _monitor(config: RuntimeConfig, given: SourceParts) -> ShiftMonitor:
+    frozen = replica(given.model)
+    watch = build_watch(
+        config.shift, given.replay, given.appearance, frozen=frozen, light_decoder=given.light_decoder
+    )
+    return ShiftMonitor(watch)
 
 
 def _learner(
@@ -121,7 +129,7 @@ def _learner(
         device,
         generator,
         clock=None if config.run.pace == "lockstep" else clock,
-        light_decoder=given.light_decoder and given.light_decoder.to(device),
+        light_decoder=given.light_decoder,
         is_averaged=config.adaptation.ema_decay > 0,
     )
     return Learner(

@@ -1,12 +1,13 @@
 """The part of the composition root that decides how shifts are found: the source's looks, signal and detector by name.
 
     source = calibrated(replay)
-    monitor = ShiftMonitor(build_watch(config.shift, replay, source, frozen=replica(model)))
+    watch = build_watch(config.shift, replay, source, frozen=replica(model), light_decoder=None)
 """
 
 import numpy as np
 import torch
 
+from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from replay.buffer import ReplayBuffer
 from runtime.config import ConfigError, ShiftConfig, nearest
@@ -16,6 +17,7 @@ from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate
 from runtime.shift.detectors import DETECTOR_NAMES, DETECTORS, JUMPS, JUMPS_SIGNAL
 from runtime.shift.jumps import JumpWatch
+from runtime.shift.light_distance import LightDistance, light_decoder_of
 from runtime.shift.signals import SIGNALS, SourceViews
 from runtime.shift.watch import SignalWatch, Watch
 from streams.frame import Frame
@@ -52,17 +54,28 @@ def calibrated(replay: ReplayBuffer) -> SourceAppearance:
 
 
 def build_watch(
-    config: ShiftConfig, replay: ReplayBuffer, source: SourceAppearance, *, frozen: SegmentationModel
+    config: ShiftConfig,
+    replay: ReplayBuffer,
+    source: SourceAppearance,
+    *,
+    frozen: SegmentationModel,
+    light_decoder: LightDecoder | None,
 ) -> Watch:
     """The watch of checked names; `frozen`, a model that holds the source weights, answers samples where needed."""
     if config.detector == JUMPS:
         return JumpWatch(source)
-    signal = SIGNALS[config.signal].build(views_of(replay, source, frozen=frozen))
+    signal = SIGNALS[config.signal].build(views_of(replay, source, frozen=frozen, light_decoder=light_decoder))
     return SignalWatch(signal, DETECTORS[config.detector].build(signal.typical))
 
 
-def views_of(replay: ReplayBuffer, source: SourceAppearance, *, frozen: SegmentationModel) -> SourceViews:
-    """Samples of the replay, and what `frozen` answers to an image."""
+def views_of(
+    replay: ReplayBuffer,
+    source: SourceAppearance,
+    *,
+    frozen: SegmentationModel,
+    light_decoder: LightDecoder | None,
+) -> SourceViews:
+    """Samples of the replay, and what `frozen` answers to an image; a light decoder is fitted where none came along."""
     images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), CALIBRATION_SAMPLES)))
     answering = SwappedReplica(frozen, next(frozen.parameters()).device)
     return SourceViews(
@@ -71,6 +84,7 @@ def views_of(replay: ReplayBuffer, source: SourceAppearance, *, frozen: Segmenta
         source,
         answer=lambda image_HWC: _answered(answering, image_HWC),
         num_classes=frozen.num_classes,
+        light=lambda: LightDistance(frozen, light_decoder or light_decoder_of(frozen, replay)),
     )
 
 

@@ -145,7 +145,7 @@ class ShiftConfig:
     detector: str = "jumps"
     """jumps, or one that hears a single signal: hysteresis, windowed, page_hinkley, cusum, two_ema."""
     signal: str = "style"
-    """What the detector hears: style, frequency, confidence or classes; jumps hears style alone."""
+    """What the detector hears: style, frequency, confidence, classes or light; jumps hears style alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,7 +171,7 @@ class TrustChanged:
 class Recall:
     """Frames look like a domain learnt for earlier: its weights are taken up again, unless the guard refuses them.
 
-    `domain` is its number in the library, `distance` that of the frame from it in shares of the alarm threshold.
+    `domain` is its number in the library, `distance` that of the frame from it in units of the source's edge.
     `version` serves from now on; `refusal` says why the weights were refused, and so forgotten, empty where not.
     """
 
@@ -185,7 +185,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class ShiftScore:
-    """The detector's reading for one frame; 1.0 is the alarm threshold calibrated on source data."""
+    """The detector's reading for one frame; 1.0 is the edge of the source, calibrated on its samples."""
 
     frame_index: int
     score: float

@@ -22,7 +22,7 @@ from torch import Tensor
 from runtime.shift.calibration import SourceAppearance
 from runtime.state import State, kept, kept_array
 
-MERGE_SHARE = 0.5  # of the alarm threshold: nearer than this, two appearances are one domain's; revisits lie 0.2 to 0.7
+MERGE_SHARE = 0.5  # of the source's edge: nearer than this, two appearances are one domain's; revisits lie 0.2 to 0.7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class KeptDomain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A kept domain and its distance, in shares of the alarm threshold, from the frame that was asked about."""
+    """A kept domain and its distance, in units of the source's edge, from the frame that was asked about."""
 
     domain: KeptDomain
     distance: float
@@ -81,7 +81,7 @@ class DomainLibrary:
         return sum(domain.num_bytes for domain in self._domains)
 
     def find(self, features_F: np.ndarray) -> Found | None:
-        """The domain nearest to a frame's features, if no further away than the alarm threshold.
+        """The domain nearest to a frame's features, if no further away than the edge is from the source.
 
         None for a frame that is no further from the source: what is found is nearer to it than the source is.
         """
@@ -90,7 +90,7 @@ class DomainLibrary:
         return nearest if is_known else None
 
     def is_of_source(self, features_F: np.ndarray) -> bool:
-        """Whether a single frame like this would raise no alarm."""
+        """Whether a single frame like this lies within the edge of the source."""
         return self._source.distance(features_F) <= self._source.threshold
 
     def is_near(self, first_F: np.ndarray, second_F: np.ndarray) -> bool:

@@ -180,7 +180,7 @@ class Metrics:
         self._miou = [miou.labels(make.labels["stream"], window, model) for window, model in pairs]
         for unknown in (self._agreement, *self._miou):
             unknown.set(math.nan)
-        self._shift_score = make.gauge("domain_shift_score", "Distance from source; 1 is the alarm threshold.")
+        self._shift_score = make.gauge("domain_shift_score", "Distance from source; 1 is the edge of the source.")
         self._shifted = make.gauge("domain_shifted", "1 while the stream is away from source.")
         self._shifts = make.counters("domain_shifts", "Detected changes of the input.", "kind", SHIFT_KINDS)
 

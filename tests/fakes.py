@@ -97,7 +97,7 @@ def make_step(
 
 
 def make_recall(frame_index: int = 0, *, refusal: str = "", at_s: float = 100.0) -> Recall:
-    """Domain 2 at a quarter of the threshold; version 5 serves."""
+    """Domain 2 at a quarter of the edge; version 5 serves."""
     return Recall(frame_index, 2, 0.25, 5, at_s, refusal)
 
 

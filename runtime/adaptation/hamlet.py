@@ -23,23 +23,21 @@ counts the ignore label, and cropped training views as what the detector reads: 
 
 import torch
 
-from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.trainable import only_learning
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.hamlet_depth import DepthAgent, parts_from
 from runtime.adaptation.hamlet_pace import WINDOW, Pace, PacedStep, Scale
-from runtime.adaptation.hamlet_windows import DomainWindows
 from runtime.adaptation.mean_teacher import MeanTeacher
 from runtime.adaptation.method import Materials, Method, Target
 from runtime.adaptation.self_training import MixRule, SelfTraining
-from runtime.shift.light_distance import LightDistance, fitted_light_decoder
+from runtime.shift.light_distance import LightDistance, light_decoder_of
+from runtime.shift.windows import DomainWindows
 from runtime.state import State
 
 MARGINS = (15 / 512, 120 / 512)  # of a crop's rows, without pseudo-labels: lens border and bonnet
 FEATURE_WEIGHT = 0.005
-FIT_SAMPLES = 64  # source samples the light decoder is fitted to
-SCALE_SAMPLES = 32  # others, by which distances are calibrated
+SCALE_SAMPLES = 32  # source samples by which distances are calibrated
 
 
 class Hamlet(Method):
@@ -109,12 +107,6 @@ class Hamlet(Method):
                 self._teacher.load_state(teacher)
             case _:
                 raise ValueError(f"not the state of HAMLET: it has the keys {sorted(state)}")
-
-
-def light_decoder_of(frozen: SegmentationModel, replay: ReplayBuffer) -> LightDecoder:
-    """Fitted to the first samples held, at most two thirds of them: the others are for calibration."""
-    num = min(FIT_SAMPLES, max(1, len(replay) * 2 // 3))
-    return fitted_light_decoder(frozen, *replay.gather(torch.arange(num)))
 
 
 def source_scale(distance: LightDistance, replay: ReplayBuffer) -> Scale:

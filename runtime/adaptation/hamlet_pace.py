@@ -6,7 +6,7 @@
 
 Colomer et al., ICCV 2023, arXiv 2307.15063, "active training modulation" and "dynamic ClassMix", with the constants of
 the released code. The mean distance of a window that departs far enough from the anchor is a change of domain
-(`hamlet_windows.py`). It grants
+(`runtime/shift/windows.py`). It grants
 
 - a budget: 750 iterations for every step it departs by; coming back 25 to 75 % of that, by how far the domain still is
   from the source; what was left of the last grant is added, 4450 at most;
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from runtime.adaptation.hamlet_windows import DomainChange, DomainWindows
+from runtime.shift.windows import DomainChange, DomainWindows
 from runtime.state import State
 
 WINDOW = 75  # frames; 200 for SHIFT

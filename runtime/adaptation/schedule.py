@@ -62,9 +62,9 @@ class LearningSchedule:
         self._remaining = max(0, self._remaining - 1)
 
     def rate_share(self, score: float) -> float:
-        """In [LEAST_RATE, 1]: in proportion to how far the shift score lies beyond its threshold 1.
+        """In [LEAST_RATE, 1]: in proportion to how far the shift score lies beyond the edge of the source, 1.
 
-        Near the threshold there is little to win, and it may be a false alarm; far away there is little to lose.
+        Near the edge there is little to win, and it may be a false alarm; far away there is little to lose.
         """
         return 1.0 if self._is_always else min(1.0, max(LEAST_RATE, (score - 1.0) / (FULL_RATE_SCORE - 1.0)))
 

@@ -1,6 +1,6 @@
 """Distance between a light decoder and the served answer: how strange a frame looks to the first stage.
 
-    decoder = fitted_light_decoder(frozen, images_NHWC, labels_NHW)      # at start, a few seconds at most
+    decoder = light_decoder_of(frozen, replay)      # at start, a few seconds at most
     distance = LightDistance(frozen, decoder)
     d = distance.of_frame(image_HWC, served_labels_HW)
 
@@ -22,11 +22,13 @@ from models.light_decoder import LightDecoder
 from models.losses import IGNORE_LABEL, cross_entropy, shrink_labels
 from models.preprocess import labels_of, normalise, to_tensor, upsample_logits
 from models.segformer import SegmentationModel
+from replay.buffer import ReplayBuffer
 
 STEPS = 200
 PIXELS_PER_STEP = 1024
 PIXELS_PER_SAMPLE = 1024
 LEARNING_RATE = 1e-3
+FIT_SAMPLES = 64  # source samples the light decoder is fitted to
 
 
 class LightDistance:
@@ -70,6 +72,12 @@ def light_distance(logits_BKHW: Tensor, labels_BHW: Tensor, *, at_full_size: boo
     if at_full_size:
         return cross_entropy(upsample_logits(logits_BKHW, (height, width)), labels_BHW)
     return cross_entropy(logits_BKHW, shrink_labels(labels_BHW, logits_BKHW.shape[-2:]))
+
+
+def light_decoder_of(frozen: SegmentationModel, replay: ReplayBuffer) -> LightDecoder:
+    """Fitted to the first samples held, at most two thirds of them: the others are for calibration."""
+    num = min(FIT_SAMPLES, max(1, len(replay) * 2 // 3))
+    return fitted_light_decoder(frozen, *replay.gather(torch.arange(num)))
 
 
 def fitted_light_decoder(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.detection import DetectionConfig, watched
-from benchmarks.detection_readings import CalibratedSource, Readings
+from benchmarks.detection_readings import CalibratedSource, Readings, read_trial
 from benchmarks.detection_streams import (
     FRAMES_PER_PLACE,
     JUMP_TOLERANCE,
@@ -18,7 +18,10 @@ from benchmarks.detection_streams import (
 from benchmarks.detection_tables import detection_tables
 from runtime.config import ConfigError
 from runtime.shift.detectors import DETECTORS
+from runtime.shift.readings import Readings as Smoothed
+from runtime.shift.readings import SourceRange
 from runtime.shift.signals import SIGNALS, SourceViews
+from streams.frame import Frame
 from streams.synthetic.sequences import mixed_recurring, rain_sequence
 from tests.fakes import make_prediction, make_source
 
@@ -51,12 +54,17 @@ def test_drives_and_places_are_clear_weather_of_the_length_they_say():
     assert far > 3 * near
 
 
+def no_light():
+    raise AssertionError("what was read already is not read again")
+
+
 @pytest.fixture
 def outcomes():
     """A stream that jumps at frame 60, as every signal and the looks tell; and one where nothing happens."""
     unused = np.zeros((1, *SIZE, 3), np.uint8)
-    views = SourceViews(unused, unused[..., 0], make_source(np.zeros(2), np.eye(2)), lambda _: make_prediction(), 3)
-    source = CalibratedSource(views, "digest")
+    home = make_source(np.zeros(2), np.eye(2))
+    views = SourceViews(unused, unused[..., 0], home, lambda _: make_prediction(), 3, light=no_light)
+    source = CalibratedSource(views, dict, "digest")
     found = []
     for group, after in (("jumps", 3.0), ("drives", 0.4), ("ramps", 3.0), ("recorded", 3.0)):
         levels = np.where(np.arange(140) < 60, 0.4, after)
@@ -99,3 +107,29 @@ def test_tables_have_a_line_for_each_pair(outcomes):
 def test_nonsense_is_refused_in_one_line(options, words):
     with pytest.raises(ConfigError, match=words):
         DetectionConfig(**options)
+
+
+def test_a_stream_is_read_once_and_signals_begin_each_one_anew(tmp_path):
+    """Light of the frame for one signal; for one of answers, that of the frame answered last."""
+
+    def light(sight):
+        return float(sight.prediction.frame.image_HWC.mean())
+
+    span = SourceRange(0.0, -1.0, 1.0)
+    signals = {"frequency": Smoothed(light, span), "confidence": Smoothed(light, span)}
+    unused = np.zeros((1, *SIZE, 3), np.uint8)
+
+    def answer(image_HWC):
+        return make_prediction(Frame(-1, 0.0, image_HWC))
+
+    views = SourceViews(unused, unused[..., 0], make_source(np.zeros(2), np.eye(2)), answer, 3, light=no_light)
+    source = CalibratedSource(views, lambda: signals, "digest")
+    trials = [drive_trial(number, 6, size_HW=SIZE) for number in (0, 1)]
+    first, second = (read_trial(trial, source, tmp_path) for trial in trials)
+    lights = [[float(frame.image_HWC.mean()) for frame in trial.frames()] for trial in trials]
+    assert first.values_N["confidence"][:4] == pytest.approx([lights[0][0]] * 4)
+    assert first.values_N["confidence"][4] == pytest.approx(lights[0][0] + 0.25 * (lights[0][4] - lights[0][0]))
+    assert first.values_N["frequency"][1] == pytest.approx(lights[0][0] + 0.25 * (lights[0][1] - lights[0][0]))
+    assert second.values_N["frequency"][0] == pytest.approx(lights[1][0]) and len(second.looks_NF) == 6
+    kept = read_trial(trials[0], CalibratedSource(views, dict, "digest"), tmp_path)
+    assert kept.values_N["frequency"].tolist() == first.values_N["frequency"].tolist()

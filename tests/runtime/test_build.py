@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors
 from runtime.build import adapters_of, build
 from runtime.config import ConfigError, ModelConfig
-from runtime.events import AdaptationStep, Event, Prediction, SnapshotTaken
+from runtime.events import AdaptationStep, Event, Prediction, ShiftScore, SnapshotTaken
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from streams.protocol import StreamNotOpened, UnknownStream
@@ -106,6 +107,20 @@ def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
 )
 def test_what_cannot_be_built_is_refused_in_one_line(tiny_world, sections, kind, start) -> None:
     assert refusal(tiny_world.config(**sections), kind).startswith(start)
+
+
+@pytest.mark.parametrize("signal", ["classes", "light"])
+def test_a_run_hears_the_signal_asked_for(tiny_world, signal) -> None:
+    """The light decoder is fitted at the start: the checkpoint has none."""
+    heard = []
+    for name in ("style", signal):
+        seen: list[Event] = []
+        shift = {"detector": "cusum", "signal": name}
+        config = tiny_world.config(stream={"max_frames": 4}, shift=shift, run={"pace": "lockstep"})
+        build(config).driver.run(seen.append, threading.Event())
+        heard.append([event.score for event in seen if isinstance(event, ShiftScore)])
+    assert len(heard[0]) == len(heard[1]) == 4
+    assert np.isfinite(heard).all() and not np.allclose(heard[0], heard[1])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

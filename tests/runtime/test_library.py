@@ -12,7 +12,7 @@ from runtime.library import MERGE_SHARE, DomainLibrary
 from runtime.state import flatten, unflatten
 from tests.fakes import make_source
 
-# Distances in the plane around (0, 0), the source, in shares of the alarm threshold.
+# Distances in the plane around (0, 0), the source, in units of the edge.
 PLANE = make_source(np.zeros(2), np.eye(2) * 2 * math.sqrt(2), threshold=2.0)
 DOMAIN_BYTES = 2 * 8 + 3 * 4  # two features, three weights
 

@@ -11,13 +11,13 @@ from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import tensors_digest
 from models.trainable import adaptable_tensors, set_trainable
-from runtime.adaptation.hamlet import Hamlet, light_decoder_of, source_scale
+from runtime.adaptation.hamlet import Hamlet, source_scale
 from runtime.adaptation.hamlet_pace import WINDOW
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.optimizers import build_optimizer
-from runtime.shift.light_distance import LightDistance, fitted_light_decoder
+from runtime.shift.light_distance import LightDistance, fitted_light_decoder, light_decoder_of
 from runtime.weights import VersionedWeights
 from tests.fakes import ManualClock
 from tests.runtime.adaptation.samples import SIZE_HW, candidate_of, filled_replay, make_student, materials

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.adaptation.hamlet_pace import MAX_STEPS, Pace, Scale
-from runtime.adaptation.hamlet_windows import DomainWindows
+from runtime.shift.windows import DomainWindows
 
 RATE = 1.5e-5  # the recipe's
 

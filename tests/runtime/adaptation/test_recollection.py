@@ -15,7 +15,7 @@ RAIN, NIGHT, CLEAR = np.array([3.0, 0.0]), np.array([0.0, 3.0]), np.array([0.0, 
 
 
 def new_library() -> DomainLibrary:
-    """In the plane around the source, distances in shares of the threshold."""
+    """In the plane around the source, distances in units of its edge."""
     source = make_source(np.zeros(2), np.eye(2) * math.sqrt(2))
     return DomainLibrary(source, capacity_bytes=9999)
 

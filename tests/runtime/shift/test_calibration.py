@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.shift.calibration import MIN_SAMPLES, calibrate
+from runtime.shift.calibration import JUMP_QUANTILE, MIN_SAMPLES, calibrate
 
 
 def test_distance_is_about_one_for_the_source_itself() -> None:
@@ -38,6 +38,24 @@ def test_an_offset_against_the_grain_counts_more_than_along_it() -> None:
     source = calibrate(np.hstack([shared, shared + 0.05 * rng.normal(size=(500, 1))]), quantile=0.95)
     along, against = np.array([1.0, 1.0]), np.array([1.0, -1.0])
     assert source.distance(source.mean_F + against) > 5 * source.distance(source.mean_F + along)
+
+
+def test_the_usual_distance_is_the_median_of_unseen_source_samples() -> None:
+    rng = np.random.default_rng(4)
+    source = calibrate(rng.normal(size=(2000, 6)), quantile=0.9)
+    fresh = [source.distance(row) for row in rng.normal(size=(2000, 6))]
+    assert source.typical * source.threshold == pytest.approx(np.median(fresh), abs=0.03)
+
+
+def test_a_jump_is_in_deviations_and_its_threshold_less_than_lies_between_most_samples() -> None:
+    """Whatever the units; the quantile is drawn again from pairs that calibration has not seen."""
+    rng = np.random.default_rng(5)
+    units = np.array([0.01, 1.0, 500.0, 3.0])
+    source = calibrate(rng.normal(size=(1000, 4)) * units + 7.0, quantile=0.9)
+    assert source.jump(np.zeros(4), units) == pytest.approx(1.0, abs=0.05)
+    first, second = rng.normal(size=(2, 20_000, 4))
+    expected = np.quantile(np.sqrt(((first - second) ** 2).mean(1)), JUMP_QUANTILE)
+    assert source.jump_threshold == pytest.approx(expected, abs=0.03)
 
 
 def test_too_few_samples_are_refused() -> None:

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from models.zoo import build_model
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
 from runtime.shift.class_shares import jensen_shannon_distance, shares_of
 from runtime.shift.frequency import fine_share_log
 from runtime.shift.hysteresis import Hysteresis
+from runtime.shift.light_distance import LightDistance, fitted_light_decoder
 from runtime.shift.readings import Readings, SourceRange
 from runtime.shift.sight import Sight
 from runtime.shift.signals import SIGNALS, SourceViews
@@ -39,7 +42,11 @@ def views():
     images_NHWC = np.stack([picture(rng) for _ in range(40)])
     labels_NHW = (images_NHWC.mean(-1) > 90).astype(np.uint8)
     source = calibrate(np.stack([appearance(image) for image in images_NHWC]), quantile=0.9)
-    return SourceViews(images_NHWC, labels_NHW, source, answer=answered, num_classes=3)
+    torch.manual_seed(0)
+    frozen = build_model("segformer_b0", num_classes=3).eval().requires_grad_(False)
+    decoder = fitted_light_decoder(frozen, torch.from_numpy(images_NHWC), torch.from_numpy(labels_NHW), num_steps=60)
+    light = LightDistance(frozen, decoder)
+    return SourceViews(images_NHWC, labels_NHW, source, answer=answered, num_classes=3, light=lambda: light)
 
 
 def sight(image_HWC):
@@ -63,6 +70,7 @@ def test_most_of_the_source_lies_within_its_edge(name, views):
         ("frequency", {"grain": 0.0, "patch": 16}, False),
         ("confidence", {"light": 0.3}, False),
         ("classes", {"light": 0.3}, True),
+        ("light", {"grain": 40.0}, True),
     ],
 )
 def test_a_shift_moves_the_signal_over_its_edge(name, change, is_above, views):

@@ -1,4 +1,6 @@
-"""HAMLET's windows: when the mean distance of a stretch of frames says that the domain has changed.
+"""Windows: when the mean distance of a stretch of frames says that the domain has changed.
+
+The rule of HAMLET, Colomer et al., ICCV 2023, arXiv 2307.15063, section 3.3, and of its released code.
 
     change = windows.update(distance)           # once a frame; None for nearly all
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.adaptation.hamlet_windows import DomainChange, DomainWindows
+from runtime.shift.windows import DomainChange, DomainWindows
 
 
 def fired(windows: DomainWindows, values: list[float]) -> list[int]:
@@ -23,6 +23,42 @@ def test_a_kept_anchor_makes_the_next_window_one_frame_longer() -> None:
     values = [1.0] * 76 + [2.0] * 75
     assert fired(DomainWindows(length=75, limit=0.23, keeps_anchor_frames=True), values) == [150]
     assert fired(DomainWindows(length=75, limit=0.23), values) == [149]
+
+
+def released(values: list[float], length: int, limit: float) -> list[tuple[int, float, float]]:
+    """The released state machine, written out: (frame, anchor, level) of every change."""
+    memory: list[float] = []
+    anchor, found = None, []
+    for frame, value in enumerate(values):
+        memory.append(value)
+        if len(memory) < length:
+            continue
+        level = sum(memory) / len(memory)
+        if anchor is None:
+            anchor = level
+            continue
+        if level - anchor > limit or level - anchor < -limit:
+            found.append((frame, anchor, level))
+            anchor = None
+        memory = []
+    return found
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.8, 0.95, 1.2, 2.0]), st.integers(1, 40)), min_size=1, max_size=12),
+    st.integers(1, 12),
+)
+def test_with_kept_anchors_changes_are_those_of_the_released_state_machine(
+    stretches: list[tuple[float, int]], length: int
+) -> None:
+    values = [level for level, num in stretches for _ in range(num)]
+    limit = 0.2301  # no mean of these values is as far as that from another, so that rounding decides nothing
+    windows = DomainWindows(length=length, limit=limit, keeps_anchor_frames=True)
+    changes = [(frame, windows.update(value)) for frame, value in enumerate(values)]
+    found = [(frame, change.anchor, change.level) for frame, change in changes if change is not None]
+    assert [number for one in found for number in one] == pytest.approx(
+        [number for one in released(values, length, limit) for number in one]
+    )
 
 
 def test_a_slow_ramp_adds_up() -> None:
