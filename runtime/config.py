@@ -122,14 +122,9 @@ class AdaptationConfig:
     def __post_init__(self) -> None:
         parse_components(self.with_)
         _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.985")
-        _require(
-            self.learning_rate is None or 0 < self.learning_rate <= 1,
-            "--learning-rate", self.learning_rate, "above 0, at most 1", "try 1e-3",
-        )  # fmt: skip
-        _require(
-            self.ema_decay is None or 0 <= self.ema_decay < 1,
-            "--ema-decay", self.ema_decay, "0 to below 1", "try 0.9",
-        )  # fmt: skip
+        rate, decay = self.learning_rate, self.ema_decay
+        _require(rate is None or 0 < rate <= 1, "--learning-rate", rate, "above 0, at most 1", "try 1e-3")
+        _require(decay is None or 0 <= decay < 1, "--ema-decay", decay, "0 to below 1", "try 0.9")
         _require(self.budget >= 0, "--budget", self.budget, "0 or more steps", "try 120")
 
     @property
