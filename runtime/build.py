@@ -125,7 +125,7 @@ def build(
     _warm_up(predictor, size_HW)
     adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps)
     for detail in adaptation.notes:
-        note("learner", detail)
+        faults.put(Fault("learner", detail, clock()))
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     driven = Driven(stream, predictor, adaptation.cycle, lanes.learning)
     return Parts(
