@@ -99,10 +99,9 @@ def build(
     are those to choose from. Why there are none is one line, as ConfigError, UnknownStream (usage), StreamNotOpened or
     CheckpointInvalid.
     """
-    entry = method_entry(config, methods)
     check_shift(config.shift)
+    entry, device = method_entry(config, methods), _device(config.model.device)
     config = resolved(config, entry.recipe)
-    device = _device(config.model.device)
     torch.manual_seed(config.run.seed)
     model, light_decoder, mapping = source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else mapping.manifest.source.size_HW
