@@ -60,34 +60,42 @@ class Slices:
 
 
 class SliceLog:
-    """One owner adds every compared frame, in order."""
+    """One owner adds every compared frame, in order.
+
+    Counts lie in two arrays for good: as an array each, made and freed while the run goes on, they left the heap in
+    pieces, and a run grew by 140 MB an hour.
+    """
 
     def __init__(self, num_classes: int, *, max_slices: int = MAX_SLICES) -> None:
-        self._num_classes = num_classes
         self._max_slices = max_slices
         self._slice_frames = SLICE_FRAMES
         self._rows: list[_Row] = []
+        self._served_NKK = np.zeros((max_slices, num_classes, num_classes), np.int64)
+        self._frozen_NKK = np.zeros_like(self._served_NKK)
 
     def add(self, key: SliceKey, frame_index: int, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
         """Count one frame; it opens a slice where the last one is full or of another key."""
-        if self._rows and self._rows[-1].takes(key, 1, self._slice_frames):
-            self._rows[-1].add(1, served_KK, frozen_KK)
-            return
-        if len(self._rows) == self._max_slices:
-            self._make_room()
-        self._rows.append(_Row(key, frame_index, 1, served_KK.copy(), frozen_KK.copy()))
+        if not (self._rows and self._rows[-1].takes(key, 1, self._slice_frames)):
+            if len(self._rows) == self._max_slices:
+                self._make_room()
+            self._served_NKK[len(self._rows)] = self._frozen_NKK[len(self._rows)] = 0
+            self._rows.append(_Row(key, frame_index, 0))
+        last = len(self._rows) - 1
+        self._rows[last].num_frames += 1
+        self._served_NKK[last] += served_KK
+        self._frozen_NKK[last] += frozen_KK
 
     def slices(self) -> Slices:
         """Everything so far, the last slice perhaps not full yet; a copy."""
-        rows, shape = self._rows, (len(self._rows), self._num_classes, self._num_classes)
+        rows = self._rows
         return Slices(
             domain_N=np.array([row.key.domain for row in rows], dtype=np.str_),
             visit_N=np.array([row.key.visit for row in rows], dtype=np.int64),
             round_N=np.array([row.key.round for row in rows], dtype=np.int64),
             first_frame_N=np.array([row.first_frame for row in rows], dtype=np.int64),
             num_frames_N=np.array([row.num_frames for row in rows], dtype=np.int64),
-            served_NKK=np.array([row.served_KK for row in rows], dtype=np.int64).reshape(shape),
-            frozen_NKK=np.array([row.frozen_KK for row in rows], dtype=np.int64).reshape(shape),
+            served_NKK=self._served_NKK[: len(rows)].copy(),
+            frozen_NKK=self._frozen_NKK[: len(rows)].copy(),
         )
 
     def state(self) -> State:
@@ -113,11 +121,13 @@ class SliceLog:
                 "frozen_NKK": Tensor() as frozen_NKK,
             }:
                 self._slice_frames = slice_frames
-                columns = zip(domains, numbers_4N.T.tolist(), served_NKK.numpy(), frozen_NKK.numpy(), strict=True)
+                columns = zip(domains, numbers_4N.T.tolist(), strict=True)
                 self._rows = [
-                    _Row(SliceKey(domain, visit, round_), first, num, served_KK.copy(), frozen_KK.copy())
-                    for domain, (visit, round_, first, num), served_KK, frozen_KK in columns
+                    _Row(SliceKey(domain, visit, round_), first, num)
+                    for domain, (visit, round_, first, num) in columns
                 ]
+                self._served_NKK[: len(domains)] = served_NKK.numpy()
+                self._frozen_NKK[: len(domains)] = frozen_NKK.numpy()
             case _:
                 raise ValueError(f"not the state of a slice log: it has the keys {sorted(state)}")
 
@@ -126,14 +136,25 @@ class SliceLog:
         room = 3 * self._max_slices // 4
         while len(self._rows) > max(room, self._num_stretches()):
             self._slice_frames *= 2
-            joined: list[_Row] = []
-            for row in self._rows:
-                if joined and joined[-1].takes(row.key, row.num_frames, self._slice_frames):
-                    joined[-1].add(row.num_frames, row.served_KK, row.frozen_KK)
-                else:
-                    joined.append(row)
-            self._rows = joined
-        self._rows = self._rows[-room:]
+            self._join()
+        lost = max(0, len(self._rows) - room)
+        self._rows = self._rows[lost:]
+        for counts_NKK in (self._served_NKK, self._frozen_NKK):
+            counts_NKK[:room] = counts_NKK[lost : lost + room]
+
+    def _join(self) -> None:
+        """Neighbours that fit into one slice become one."""
+        joined: list[_Row] = []
+        for number, row in enumerate(self._rows):
+            is_taken = bool(joined) and joined[-1].takes(row.key, row.num_frames, self._slice_frames)
+            if is_taken:
+                joined[-1].num_frames += row.num_frames
+            else:
+                joined.append(row)
+            last = len(joined) - 1
+            for counts_NKK in (self._served_NKK, self._frozen_NKK):
+                counts_NKK[last] = counts_NKK[last] + counts_NKK[number] if is_taken else counts_NKK[number]
+        self._rows = joined
 
     def _num_stretches(self) -> int:
         """Runs of slices of one key: no joining goes below it."""
@@ -164,18 +185,11 @@ def read_slices(path: Path) -> Slices | None:
         return Slices(**{name: held[name] for name in Slices.__dataclass_fields__})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Row:
     key: SliceKey
     first_frame: int
     num_frames: int
-    served_KK: np.ndarray
-    frozen_KK: np.ndarray
 
     def takes(self, key: SliceKey, num_frames: int, slice_frames: int) -> bool:
         return self.key == key and self.num_frames + num_frames <= slice_frames
-
-    def add(self, num_frames: int, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
-        self.num_frames += num_frames
-        self.served_KK += served_KK
-        self.frozen_KK += frozen_KK

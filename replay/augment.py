@@ -58,14 +58,36 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
+class Window:
     """Part of the sample that will fill the crop, in the sample's pixels, and the scale it is shown at."""
 
     top: int
     left: int
     height: int
     width: int
-    scale: float
+    scale: float = 1.0
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.width)
+
+
+def random_window(
+    label_HW: Tensor, *, rule: CropRule, generator: torch.Generator, wanted: Wanted | None = None
+) -> Window:
+    """Tries up to ten windows for one that is varied enough and holds what is wanted, and keeps the last (mmseg,
+    DAFormer). Never larger than the sample.
+    """
+    size_HW = (label_HW.shape[0], label_HW.shape[1])
+    for _ in range(_MAX_TRIES):
+        window = _any_window(size_HW, rule, generator)
+        if _is_acceptable(label_HW[window.rows, window.columns], rule, wanted):
+            break
+    return window
 
 
 def random_crop(
@@ -74,16 +96,10 @@ def random_crop(
     """A randomly scaled part of the sample at `rule.size_HW`; padded with the mean colour and 255 where the sample is
     too small.
 
-    Tries up to ten windows for one that is varied enough and holds what is wanted, and keeps the last (mmseg,
-    DAFormer). Only the window is resized: image bilinear with antialiasing, label nearest.
+    Only its `random_window` is resized: image bilinear with antialiasing, label nearest.
     """
-    height, width = label_HW.shape
-    for _ in range(_MAX_TRIES):
-        window = _random_window((height, width), rule, generator)
-        label = label_HW[window.top : window.top + window.height, window.left : window.left + window.width]
-        if _is_acceptable(label, rule, wanted):
-            break
-    image = image_HWC[window.top : window.top + window.height, window.left : window.left + window.width]
+    window = random_window(label_HW, rule=rule, generator=generator, wanted=wanted)
+    image, label = image_HWC[window.rows, window.columns], label_HW[window.rows, window.columns]
     out_height = min(rule.size_HW[0], max(1, round(window.height * window.scale)))
     out_width = min(rule.size_HW[1], max(1, round(window.width * window.scale)))
     image, label = _resize(image, label, (out_height, out_width))
@@ -172,14 +188,14 @@ def gaussian_blur(images_BHWC: Tensor, *, sigma: float) -> Tensor:
     return blurred_BCHW.permute(0, 2, 3, 1)
 
 
-def _random_window(size_HW: tuple[int, int], rule: CropRule, generator: torch.Generator) -> _Window:
+def _any_window(size_HW: tuple[int, int], rule: CropRule, generator: torch.Generator) -> Window:
     low, high = (math.log(bound) for bound in rule.scale_range)
     scale = math.exp(_uniform(low, high, generator))
     height = min(size_HW[0], max(1, round(rule.size_HW[0] / scale)))
     width = min(size_HW[1], max(1, round(rule.size_HW[1] / scale)))
     top = int(torch.randint(size_HW[0] - height + 1, (), generator=generator))
     left = int(torch.randint(size_HW[1] - width + 1, (), generator=generator))
-    return _Window(top, left, height, width, scale)
+    return Window(top, left, height, width, scale)
 
 
 def _is_acceptable(label_HW: Tensor, rule: CropRule, wanted: Wanted | None) -> bool:

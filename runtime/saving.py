@@ -105,6 +105,10 @@ class Saver:
         self._saved, self._serial = (checkpoint.next_frame, checkpoint.version), checkpoint.serial
         self._record.writer.submit(lambda: drop_newer(self._folder, checkpoint))
 
+    def begin(self, snapshot: SnapshotTaken) -> None:
+        """What there is to save should learning hang before it gives a first snapshot."""
+        self._newest = snapshot
+
     def save_again(self, *, every_s: float) -> None:
         """The newest snapshot with what is known now, `every_s` after the last: when learning will give no other."""
         if self._newest is not None and self._clock() - self._tried_at_s >= every_s:

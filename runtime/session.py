@@ -241,9 +241,9 @@ class Session:
         """The first events; a run that goes on does so from its checkpoint."""
         self.dispatch(opening(self._config, self._parts, first_frame=self._origin.next_frame))
         if self._origin.is_resumed:
-            checkpoint = self._origin.checkpoint
-            version = 0 if checkpoint is None else checkpoint.version
+            version = checkpoint.version if (checkpoint := self._origin.checkpoint) else 0
             self.dispatch(RunResumed(self._origin.next_frame, version, time.monotonic(), self._origin.detail))
+        self._saver.begin(self._parts.snapshots.take(self._parts.cycle))
 
     def _build_metrics(self) -> Metrics:
         parts = self._parts

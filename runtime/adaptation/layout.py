@@ -35,6 +35,10 @@ class Places:
         """The nearer of the two places, int64 (H, W)."""
         return torch.where(self.share_HW < 0.5, self.first_HW, self.second_HW)
 
+    def of_rows(self, rows: slice) -> "Places":
+        """The same for some rows."""
+        return Places(self.first_HW[rows], self.second_HW[rows], self.share_HW[rows])
+
     def spread(self, values_CP: Tensor) -> Tensor:
         """Values of places as a value per pixel (C, H, W), interpolated along depth so that no edge shows."""
         return values_CP[:, self.first_HW].lerp(values_CP[:, self.second_HW], self.share_HW)
@@ -49,7 +53,10 @@ def horizon(labels_NHW: Tensor) -> int:
 
 
 def place(label_HW: Tensor, *, horizon: int) -> Places:
-    """Places of the pixels of one uint8 label; whatever is neither ground nor sky counts as upright."""
+    """Places of the pixels of one uint8 label; whatever is neither ground nor sky counts as upright.
+
+    A pixel's place depends on its column alone.
+    """
     height, width = label_HW.shape
     is_ground_HW = torch.isin(label_HW, torch.tensor(GROUND_CLASSES, dtype=torch.uint8))
     row_HW = torch.arange(height)[:, None].expand(height, width)

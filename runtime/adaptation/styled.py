@@ -13,7 +13,7 @@ from torch import Tensor
 from models.losses import cross_entropy, shrink_labels
 from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
-from replay.augment import CropRule, random_crop, random_flip, share_of
+from replay.augment import CropRule, random_flip, random_window, share_of
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.method import Method, Target
 from runtime.adaptation.styling import Style, Styler
@@ -72,9 +72,11 @@ class StyledReplay(Method):
         """One augmented crop of the source, in `style` or as it is: uint8 (H, W, 3) and (H, W)."""
         images_BHWC, labels_BHW = self._replay.sample(1)
         image, label = random_flip(images_BHWC[0], labels_BHW[0], generator=self._generator)
-        if style is not None:
-            image = self._styler.apply(image, label, style)
-        return random_crop(image, label, rule=rule, generator=self._generator)
+        window = random_window(label, rule=rule, generator=self._generator)
+        crop = label[window.rows, window.columns]
+        if style is None:
+            return image[window.rows, window.columns], crop
+        return self._styler.apply(image, label, style, window), crop
 
 
 def crop_size(size_HW: tuple[int, int], share: float) -> tuple[int, int]:

@@ -26,11 +26,13 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from runtime.adaptation.layout import Places, horizon, place
+from replay.augment import Window
+from runtime.adaptation.layout import horizon, place
 from runtime.adaptation.tones import DECAY, Recolouring, Tones, recolouring, tones_of
 from runtime.state import State
 
 NUM_BANDS = 8
+MEASURED_PIXELS = 180 * 180
 MAX_GRAIN = 0.9  # share of the variance noise may take
 MAX_STREAK = 31  # pixels
 BLUR_SIGMAS = (0.0, 0.6, 0.9, 1.3, 1.8, 2.5, 3.5)
@@ -76,34 +78,41 @@ class Styler:
         self._contrast_LC = (spreads_LC / spreads_LC[0].clamp(min=1e-6)).clamp(min=1e-2).sqrt()
         self._horizon = horizon(labels_NHW)
         samples = zip(images_NCHW, labels_NHW, strict=True)
-        self._source = reduce(Tones.plus, (tones_of(image, self._place(label)) for image, label in samples))
+        self._source = reduce(Tones.plus, (tones_of(image, self._places(label)) for image, label in samples))
         self._stream: Tones | None = None
         self._generator = generator
 
     def read(self, target_HWC: Tensor, labels_HW: Tensor) -> Style:
-        """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8)."""
-        target_1CHW = to_opponent(target_HWC[None])
-        seen = tones_of(target_1CHW[0], self._place(labels_HW))
+        """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8).
+
+        Large frames are measured at every n-th row and column: some 30,000 pixels are enough for these statistics.
+        """
+        step = max(1, round((labels_HW.numel() / MEASURED_PIXELS) ** 0.5))
+        columns_1CHW, rows_1CHW = to_opponent(target_HWC[None, :, ::step]), to_opponent(target_HWC[None, ::step])
+        seen = tones_of(columns_1CHW[0, :, ::step], self._places(labels_HW[:, ::step])[::step])
         self._stream = seen if self._stream is None else self._stream.plus(seen, decay=DECAY)
-        rough, source = roughness(target_1CHW), self._levels[0]
+        rough = Roughness(roughness(rows_1CHW).across_CS, roughness(columns_1CHW).down_CS)
+        source = self._levels[0]
         grain_CS = ((rough.across_CS - source.across_CS) / (1 - source.across_CS)).clamp(0.0, MAX_GRAIN)
         return Style(
             recolouring=recolouring(self._source, self._stream),
-            deviation_CS=band_deviation(target_1CHW)[0],
+            deviation_CS=band_deviation(rows_1CHW)[0],
             grain_CS=grain_CS,
             streak_pixels=_streak_pixels(rough, source, grain_CS),
             blur_sigma=self._blur_sigma(rough),
         )
 
-    def apply(self, image_HWC: Tensor, label_HW: Tensor, style: Style) -> Tensor:
-        """A uint8 RGB source sample (H, W, 3) in that style, by its own labels; a copy."""
-        source_1CHW = blurred(to_opponent(image_HWC[None]), style.blur_sigma)
-        height, width = source_1CHW.shape[2:]
+    def apply(self, image_HWC: Tensor, label_HW: Tensor, style: Style, window: Window) -> Tensor:
+        """The part of a uint8 RGB source sample within the window in that style, by the sample's labels; a copy."""
+        part_1CHW = to_opponent(image_HWC[None, window.rows, window.columns])
+        source_1CHW = blurred(part_1CHW, style.blur_sigma)
         lost_C = self._contrast_LC[BLUR_SIGMAS.index(style.blur_sigma)]
-        kept_CH1 = rows((1 - style.grain_CS).sqrt()[None], height)[0] / lost_C[:, None, None]
-        recoloured_CHW = style.recolouring.apply(source_1CHW[0], self._place(label_HW), kept_CH1)
-        amplitude_CH1 = rows((style.deviation_CS * style.grain_CS.sqrt())[None], height)[0]
-        recoloured_CHW += self._grain((height, width), style.streak_pixels) * amplitude_CH1
+        height = len(label_HW)
+        kept_CH1 = rows((1 - style.grain_CS).sqrt()[None], height)[0, :, window.rows] / lost_C[:, None, None]
+        places = place(label_HW[:, window.columns], horizon=self._horizon).of_rows(window.rows)
+        recoloured_CHW = style.recolouring.apply(source_1CHW[0], places, kept_CH1)
+        amplitude_CH1 = rows((style.deviation_CS * style.grain_CS.sqrt())[None], height)[0, :, window.rows]
+        recoloured_CHW += self._grain((window.height, window.width), style.streak_pixels) * amplitude_CH1
         return to_rgb(recoloured_CHW[None])[0]
 
     def state(self) -> State:
@@ -120,8 +129,8 @@ class Styler:
             case _:
                 raise ValueError(f"not the state of a styler: it has the keys {sorted(state)}")
 
-    def _place(self, label_HW: Tensor) -> Places:
-        return place(label_HW, horizon=self._horizon)
+    def _places(self, label_HW: Tensor) -> Tensor:
+        return place(label_HW, horizon=self._horizon).crisp()
 
     def _blur_sigma(self, seen: Roughness) -> float:
         """The blur level at which the source is as smooth as the target; 0 unless that is clearly smoother."""

@@ -65,9 +65,9 @@ class Tones:
         raise ValueError(f"not the state of tones: it has the keys {sorted(state)}")
 
 
-def tones_of(image_CHW: Tensor, places: Places) -> Tones:
-    """Tones of one image."""
-    place_X = places.crisp().flatten()
+def tones_of(image_CHW: Tensor, place_HW: Tensor) -> Tones:
+    """Tones of one image whose pixels are at these places (int64)."""
+    place_X = place_HW.flatten()
     pixels_CX = image_CHW.flatten(1)
     count_P = torch.bincount(place_X, minlength=NUM_PLACES).float()
     value_CP = torch.zeros(len(pixels_CX), NUM_PLACES).index_add_(1, place_X, pixels_CX)

@@ -131,7 +131,7 @@ def test_a_learner_that_hangs_is_declared_so_and_no_prediction_is_missing(tiny_w
     )
     happened = events_of(tmp_path / "run")
     (hung,) = (event for event in happened if event["event"] == "worker_changed")
-    (shift,) = (event for event in happened if event["event"] == "shift_event")
+    shift = next(event for event in happened if event["event"] == "shift_event")
     assert (hung["component"], hung["state"]) == ("learner", "hung") and hung["t_s"] - shift["t_s"] <= 10
     assert {event["version"] for event in happened if event["event"] == "prediction"} == {0}
 

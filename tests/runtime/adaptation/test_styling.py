@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay.augment import Window
 from runtime.adaptation.styling import (
     BLUR_SIGMAS,
     GREY,
@@ -23,6 +24,7 @@ from runtime.adaptation.styling import (
 )
 
 HEIGHT, WIDTH = 64, 128
+WHOLE = Window(0, 0, HEIGHT, WIDTH)
 
 
 def generator(seed=0):
@@ -101,7 +103,7 @@ def test_the_styled_sample_has_the_streams_mean_and_deviation(mean, deviation, s
     source_BHWC = noise(128, 20, seed=1)
     target_HWC = noise(mean, deviation, seed=seed)[0]
     styler = styler_of(source_BHWC)
-    styled_HWC = styler.apply(source_BHWC[0], NOWHERE, styler.read(target_HWC, NOWHERE))
+    styled_HWC = styler.apply(source_BHWC[0], NOWHERE, styler.read(target_HWC, NOWHERE), WHOLE)
     wanted, found = moments(target_HWC), moments(styled_HWC)
     assert torch.allclose(found[0], wanted[0], atol=2.5)
     assert torch.allclose(found[1], wanted[1], rtol=0.12, atol=0.5)
@@ -112,7 +114,7 @@ def test_the_source_itself_is_left_almost_as_it_is() -> None:
     styler = styler_of(source_HWC[None])
     style = styler.read(source_HWC, NOWHERE)
     assert style.blur_sigma == 0.0 and style.streak_pixels == 1 and float(style.grain_CS.abs().max()) < 1e-6
-    styled_HWC = styler.apply(source_HWC, NOWHERE, style)
+    styled_HWC = styler.apply(source_HWC, NOWHERE, style, WHOLE)
     assert int((styled_HWC.int() - source_HWC.int()).abs().max()) <= 1
 
 
@@ -122,7 +124,7 @@ def test_sky_and_street_take_their_own_colours() -> None:
     source_HWC, target_HWC = (torch.full((HEIGHT, WIDTH, 3), level, dtype=torch.uint8) for level in (90, 200))
     target_HWC[:20] = torch.tensor([20, 30, 60], dtype=torch.uint8)
     styler = Styler(source_HWC[None], label_HW[None], generator=generator())
-    styled_HWC = styler.apply(source_HWC, label_HW, styler.read(target_HWC, label_HW))
+    styled_HWC = styler.apply(source_HWC, label_HW, styler.read(target_HWC, label_HW), WHOLE)
     assert int((styled_HWC.int() - target_HWC.int()).abs().max()) <= 2
 
 
@@ -159,7 +161,7 @@ def test_grain_is_bounded_and_drawn_from_the_generator() -> None:
         styler = styler_of(source_HWC[None], seed=seed)
         style = styler.read(target_HWC, NOWHERE)
         assert float(style.grain_CS.max()) <= MAX_GRAIN
-        styled.append(styler.apply(source_HWC, NOWHERE, style))
+        styled.append(styler.apply(source_HWC, NOWHERE, style, WHOLE))
     assert torch.equal(styled[0], styled[1]) and not torch.equal(styled[0], styled[2])
 
 
@@ -197,6 +199,33 @@ def test_shape_and_type_are_kept_and_nothing_is_written_into() -> None:
     source_HWC, target_HWC = noise(128, 20)[0], noise(40, 10, seed=2)[0]
     before = source_HWC.clone(), target_HWC.clone()
     styler = styler_of(source_HWC[None])
-    styled_HWC = styler.apply(source_HWC, NOWHERE, styler.read(target_HWC, NOWHERE))
+    styled_HWC = styler.apply(source_HWC, NOWHERE, styler.read(target_HWC, NOWHERE), WHOLE)
     assert styled_HWC.shape == source_HWC.shape and styled_HWC.dtype == torch.uint8
     assert torch.equal(source_HWC, before[0]) and torch.equal(target_HWC, before[1])
+
+
+def test_a_part_is_styled_as_it_would_be_within_the_whole() -> None:
+    label_HW = NOWHERE.clone()
+    label_HW[:20], label_HW[40:, 30:] = 10, 0
+    source_HWC, target_HWC = waves(120, 60), waves(70, 25)
+    styler = Styler(source_HWC[None], label_HW[None], generator=generator())
+    style = styler.read(target_HWC, label_HW)
+    whole_HWC = styler.apply(source_HWC, label_HW, style, WHOLE)
+    part = Window(top=10, left=24, height=32, width=64)
+    part_HWC = styler.apply(source_HWC, label_HW, style, part)
+    assert int((part_HWC.int() - whole_HWC[part.rows, part.columns].int()).abs().max()) <= 1  # rounded from float32
+
+
+def test_large_frames_are_measured_at_some_of_their_pixels() -> None:
+    """Four times the pixels, as many of them read: tones, grain and streaks are the same within the error of that."""
+    generators = [np.random.default_rng(seed) for seed in (0, 1)]
+    small, large = (
+        torch.as_tensor(rng.normal(110, 25, (side, 2 * side, 3)).clip(0, 255).astype(np.uint8))
+        for rng, side in zip(generators, (128, 512), strict=True)
+    )
+    labels = [torch.full(image.shape[:2], 2, dtype=torch.uint8) for image in (small, large)]
+    flat_BHWC = waves(128, 60)[None]
+    styles = [styler_of(flat_BHWC).read(image, label) for image, label in zip((small, large), labels, strict=True)]
+    first, second = styles
+    assert torch.allclose(first.recolouring.to_CP[:, 7], second.recolouring.to_CP[:, 7], atol=1.0)
+    assert torch.allclose(first.grain_CS, second.grain_CS, atol=0.05) and first.streak_pixels == second.streak_pixels
