@@ -19,7 +19,7 @@ from runtime.adaptation.method import Method, Target
 from runtime.adaptation.styling import Style, Styler
 from runtime.state import State
 
-CROP_SHARE = 0.75
+CROP_SHARE = 0.5
 WHOLE_PIXELS = 256 * 256  # images up to this size are not cropped
 NUM_MEASURED = 64  # source samples whose look is measured at start
 
@@ -38,7 +38,7 @@ class StyledReplay(Method):
         *,
         device: torch.device,
         generator: torch.Generator,
-        num_styled: int = 2,
+        num_styled: int = 1,
         num_clean: int = 1,
     ) -> None:
         self._replay = replay
