@@ -4,7 +4,8 @@
     udaseg-runtime bench soak --minutes 20 --speed-up 1         # on a machine that is too slow to learn at that rate
 
 One live run through the front door, page and metrics up and looked at, on a stream at many times its rate, played over
-and over. Its process is watched from outside. Growth is measured after a warm-up, in which caches fill and allocators find their size.
+and over. Its process is watched from outside. Growth is measured after a warm-up, in which caches fill and allocators
+find their size.
 """
 
 import itertools
