@@ -108,10 +108,15 @@ class ReplayBuffer:
         """Indices of `num` samples (int64, shape (B,)), with replacement, by the buffer's sampling rule."""
         return torch.tensor([self.draw_one().index for _ in range(num)], dtype=torch.int64)
 
+    def draw_any(self) -> int:
+        """The index of one sample, all of them equally likely whatever the rule."""
+        self._require_samples()
+        self._num_draws += 1
+        return int(torch.randint(self._num_samples, (), generator=self._generator))
+
     def draw_one(self) -> Draw:
-        """The same for one sample, with the class it was drawn for."""
-        if self._num_samples == 0:
-            raise ValueError("the replay buffer is empty; add labelled source samples before drawing")
+        """One index by the buffer's sampling rule, with the class it was drawn for."""
+        self._require_samples()
         if self._sampler is None:
             counts_NK = self._counts_NK[: self._num_samples]
             self._sampler = build_sampler(counts_NK, rule=self._rule, size_HW=self.size_HW)
@@ -158,6 +163,10 @@ class ReplayBuffer:
         self._num_offered = state["num_offered"]
         self._num_draws = state["num_draws"]
         self._draws_K = torch.tensor(state["draws_by_class"], dtype=torch.int64)
+
+    def _require_samples(self) -> None:
+        if self._num_samples == 0:
+            raise ValueError("the replay buffer is empty; add labelled source samples before drawing")
 
     def _place(self) -> int | None:
         self._num_offered += 1

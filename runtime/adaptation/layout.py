@@ -19,6 +19,8 @@ GROUND_CLASSES = (0, 1, 9)  # road, sidewalk, terrain of the Cityscapes train id
 SKY_CLASS = 10
 NUM_DEPTHS = 6
 NUM_PLACES = 1 + 2 * NUM_DEPTHS  # sky; ground from near to far; upright from near to far
+NUM_KINDS = 3
+KINDS = torch.tensor([0] + NUM_DEPTHS * [1] + NUM_DEPTHS * [2])  # of places: sky, ground, upright
 HORIZON_SHARE = 0.1  # of a row's pixels, over many samples, that must be ground for it to lie below the horizon
 LEAST_ROWS = 2  # below the horizon: nearer to it, depth is too steep to tell
 

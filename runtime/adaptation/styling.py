@@ -27,12 +27,12 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from replay.augment import Window
-from runtime.adaptation.layout import horizon, place
+from runtime.adaptation.layout import place
 from runtime.adaptation.tones import DECAY, Recolouring, Tones, recolouring, tones_of
+from runtime.adaptation.usual_layout import UsualLayout
 from runtime.state import State
 
 NUM_BANDS = 8
-MEASURED_PIXELS = 180 * 180
 MAX_GRAIN = 0.9  # share of the variance noise may take
 MAX_STREAK = 31  # pixels
 BLUR_SIGMAS = (0.0, 0.6, 0.9, 1.3, 1.8, 2.5, 3.5)
@@ -76,20 +76,18 @@ class Styler:
         self._levels = [roughness(level_NCHW) for level_NCHW in levels_NCHW]
         spreads_LC = torch.stack([level_NCHW.var(dim=(2, 3)).mean(dim=0) for level_NCHW in levels_NCHW])
         self._contrast_LC = (spreads_LC / spreads_LC[0].clamp(min=1e-6)).clamp(min=1e-2).sqrt()
-        self._horizon = horizon(labels_NHW)
+        self._usual = usual = UsualLayout(labels_NHW)
         samples = zip(images_NCHW, labels_NHW, strict=True)
-        self._source = reduce(Tones.plus, (tones_of(image, self._places(label)) for image, label in samples))
+        tones = (tones_of(usual.thinned(image_CHW), usual.crisp(label_HW)) for image_CHW, label_HW in samples)
+        self._source = reduce(Tones.plus, tones)
         self._stream: Tones | None = None
         self._generator = generator
 
     def read(self, target_HWC: Tensor, labels_HW: Tensor) -> Style:
-        """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8).
-
-        Large frames are measured at every n-th row and column: some 30,000 pixels are enough for these statistics.
-        """
-        step = max(1, round((labels_HW.numel() / MEASURED_PIXELS) ** 0.5))
+        """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8)."""
+        step = self._usual.step
         columns_1CHW, rows_1CHW = to_opponent(target_HWC[None, :, ::step]), to_opponent(target_HWC[None, ::step])
-        seen = tones_of(columns_1CHW[0, :, ::step], self._places(labels_HW[:, ::step])[::step])
+        seen = tones_of(columns_1CHW[0, :, ::step], self._usual.weigh(labels_HW))
         self._stream = seen if self._stream is None else self._stream.plus(seen, decay=DECAY)
         rough = Roughness(roughness(rows_1CHW).across_CS, roughness(columns_1CHW).down_CS)
         source = self._levels[0]
@@ -109,7 +107,7 @@ class Styler:
         lost_C = self._contrast_LC[BLUR_SIGMAS.index(style.blur_sigma)]
         height = len(label_HW)
         kept_CH1 = rows((1 - style.grain_CS).sqrt()[None], height)[0, :, window.rows] / lost_C[:, None, None]
-        places = place(label_HW[:, window.columns], horizon=self._horizon).of_rows(window.rows)
+        places = place(label_HW[:, window.columns], horizon=self._usual.horizon).of_rows(window.rows)
         recoloured_CHW = style.recolouring.apply(source_1CHW[0], places, kept_CH1)
         amplitude_CH1 = rows((style.deviation_CS * style.grain_CS.sqrt())[None], height)[0, :, window.rows]
         recoloured_CHW += self._grain((window.height, window.width), style.streak_pixels) * amplitude_CH1
@@ -128,9 +126,6 @@ class Styler:
                 self._stream = Tones.of_state(stream)
             case _:
                 raise ValueError(f"not the state of a styler: it has the keys {sorted(state)}")
-
-    def _places(self, label_HW: Tensor) -> Tensor:
-        return place(label_HW, horizon=self._horizon).crisp()
 
     def _blur_sigma(self, seen: Roughness) -> float:
         """The blur level at which the source is as smooth as the target; 0 unless that is clearly smoother."""

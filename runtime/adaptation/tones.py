@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runtime.adaptation.layout import NUM_PLACES, Places
+from runtime.adaptation.layout import Places
 from runtime.state import State
 
 DECAY = 0.9  # of the stream's sums, per frame learned from
@@ -65,13 +65,12 @@ class Tones:
         raise ValueError(f"not the state of tones: it has the keys {sorted(state)}")
 
 
-def tones_of(image_CHW: Tensor, place_HW: Tensor) -> Tones:
-    """Tones of one image whose pixels are at these places (int64)."""
-    place_X = place_HW.flatten()
-    pixels_CX = image_CHW.flatten(1)
-    count_P = torch.bincount(place_X, minlength=NUM_PLACES).float()
-    value_CP = torch.zeros(len(pixels_CX), NUM_PLACES).index_add_(1, place_X, pixels_CX)
-    square_CP = torch.zeros(len(pixels_CX), NUM_PLACES).index_add_(1, place_X, pixels_CX.square())
+def tones_of(image_CHW: Tensor, weight_PHW: Tensor) -> Tones:
+    """Tones of one image, of whose pixels so much is at each place."""
+    pixels_XC, weight_PX = image_CHW.flatten(1).T, weight_PHW.flatten(1)
+    count_P = weight_PX.sum(1)
+    value_CP = (weight_PX @ pixels_XC).T
+    square_CP = (weight_PX @ pixels_XC.square()).T
     mean_CP = value_CP / count_P.clamp(min=1.0)
     return Tones(count_P, value_CP, (square_CP - mean_CP * value_CP).clamp_(min=0.0))
 

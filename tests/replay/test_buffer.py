@@ -91,6 +91,16 @@ def test_rare_classes_are_drawn_first() -> None:
     assert buffer.statistics().num_draws == 50
 
 
+def test_any_sample_is_drawn_as_often_as_another_whatever_the_rule() -> None:
+    """Of 12 samples one is rare and would be every second draw: 1200 draws, four deviations of Binomial(1200, 1/12)."""
+    buffer = ReplayBuffer((4, 4), capacity_bytes=1 << 20, generator=torch.Generator().manual_seed(0), num_classes=3)
+    for number in range(12):
+        buffer.add(np.full((4, 4, 3), number, np.uint8), np.full((4, 4), 1 if number == 0 else 0, np.uint8))
+    counts_N = np.bincount([buffer.draw_any() for _ in range(1200)], minlength=12)
+    assert np.abs(counts_N - 100).max() < 4 * (1200 / 12 * 11 / 12) ** 0.5
+    assert buffer.statistics().num_draws == 1200
+
+
 def test_samples_are_copies() -> None:
     buffer = make_buffer(2)
     image, label = sample_of(7)

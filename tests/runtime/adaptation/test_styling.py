@@ -214,18 +214,3 @@ def test_a_part_is_styled_as_it_would_be_within_the_whole() -> None:
     part = Window(top=10, left=24, height=32, width=64)
     part_HWC = styler.apply(source_HWC, label_HW, style, part)
     assert int((part_HWC.int() - whole_HWC[part.rows, part.columns].int()).abs().max()) <= 1  # rounded from float32
-
-
-def test_large_frames_are_measured_at_some_of_their_pixels() -> None:
-    """Four times the pixels, as many of them read: tones, grain and streaks are the same within the error of that."""
-    generators = [np.random.default_rng(seed) for seed in (0, 1)]
-    small, large = (
-        torch.as_tensor(rng.normal(110, 25, (side, 2 * side, 3)).clip(0, 255).astype(np.uint8))
-        for rng, side in zip(generators, (128, 512), strict=True)
-    )
-    labels = [torch.full(image.shape[:2], 2, dtype=torch.uint8) for image in (small, large)]
-    flat_BHWC = waves(128, 60)[None]
-    styles = [styler_of(flat_BHWC).read(image, label) for image, label in zip((small, large), labels, strict=True)]
-    first, second = styles
-    assert torch.allclose(first.recolouring.to_CP[:, 7], second.recolouring.to_CP[:, 7], atol=1.0)
-    assert torch.allclose(first.grain_CS, second.grain_CS, atol=0.05) and first.streak_pixels == second.streak_pixels

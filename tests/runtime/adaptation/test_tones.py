@@ -4,6 +4,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,30 +21,34 @@ def scene() -> Places:
     return place(label_HW, horizon=31)
 
 
+def tones(image_CHW: torch.Tensor, places: Places) -> Tones:
+    return tones_of(image_CHW, F.one_hot(places.crisp(), NUM_PLACES).permute(2, 0, 1).float())
+
+
 def picture(seed: int = 0, *, level: float = 120.0, contrast: float = 20.0) -> torch.Tensor:
     return level + contrast * torch.randn((3, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(seed))
 
 
 def test_tones_are_count_mean_and_variance_of_every_place() -> None:
     places, image_CHW = scene(), picture()
-    tones, place_HW = tones_of(image_CHW, places.crisp()), scene().crisp()
-    assert int(tones.count_P.sum()) == HEIGHT * WIDTH
+    found, place_HW = tones(image_CHW, places), scene().crisp()
+    assert int(found.count_P.sum()) == HEIGHT * WIDTH
     for number in place_HW.unique().tolist():
         pixels_CX = image_CHW[:, place_HW == number]
-        assert torch.allclose(tones.mean_CP[:, number], pixels_CX.mean(1), atol=1e-3)
-        assert torch.allclose(tones.spread_CP[:, number], pixels_CX.var(1, correction=0), rtol=1e-3)
+        assert torch.allclose(found.mean_CP[:, number], pixels_CX.mean(1), atol=1e-3)
+        assert torch.allclose(found.spread_CP[:, number], pixels_CX.var(1, correction=0), rtol=1e-3)
 
 
 def test_the_sources_own_weather_changes_nothing() -> None:
-    tones = tones_of(picture(), scene().crisp())
+    source = tones(picture(), scene())
     image_CHW = picture(1)
-    assert torch.allclose(recolouring(tones, tones).apply(image_CHW, scene(), torch.ones(1)), image_CHW, atol=1e-3)
+    assert torch.allclose(recolouring(source, source).apply(image_CHW, scene(), torch.ones(1)), image_CHW, atol=1e-3)
 
 
 @given(st.floats(0.1, 2.0), st.floats(-50.0, 50.0))
 def test_an_affine_change_of_all_colours_is_recovered(gain: float, offset: float) -> None:
     image_CHW = picture()
-    change = recolouring(tones_of(image_CHW, scene().crisp()), tones_of(image_CHW * gain + offset, scene().crisp()))
+    change = recolouring(tones(image_CHW, scene()), tones(image_CHW * gain + offset, scene()))
     other_CHW = picture(3)
     assert torch.allclose(change.apply(other_CHW, scene(), torch.ones(1)), other_CHW * gain + offset, atol=0.2)
 
@@ -55,9 +60,9 @@ def test_a_veil_that_thickens_with_distance_comes_out_as_one() -> None:
     through_P = torch.linspace(1.0, 0.2, NUM_PLACES)
     through_HW = through_P[places.crisp()]
     change = recolouring(
-        tones_of(clear_CHW, places.crisp()), tones_of(clear_CHW * through_HW + light * (1 - through_HW), places.crisp())
+        tones(clear_CHW, places), tones(clear_CHW * through_HW + light * (1 - through_HW), places)
     )
-    seen_P = tones_of(clear_CHW, places.crisp()).count_P > 100
+    seen_P = tones(clear_CHW, places).count_P > 100
     assert change.gain_CP[0, seen_P].tolist() == pytest.approx(through_P[seen_P].tolist(), abs=0.08)
     veiled = change.from_CP * through_P + light * (1 - through_P)
     assert torch.allclose(change.to_CP[:, seen_P], veiled[:, seen_P], atol=4.0)
@@ -66,14 +71,14 @@ def test_a_veil_that_thickens_with_distance_comes_out_as_one() -> None:
 def test_a_place_the_stream_never_showed_changes_like_the_rest() -> None:
     image_CHW, places = picture(), scene()
     without_HW = torch.zeros((HEIGHT, WIDTH), dtype=torch.uint8)  # road alone
-    stream = tones_of(image_CHW * 0.5 + 10, place(without_HW, horizon=31).crisp())
-    change = recolouring(tones_of(image_CHW, places.crisp()), stream)
+    stream = tones(image_CHW * 0.5 + 10, place(without_HW, horizon=31))
+    change = recolouring(tones(image_CHW, places), stream)
     sky_C = change.apply(image_CHW, places, torch.ones(1))[:, :12].mean(dim=(1, 2))
     assert sky_C.tolist() == pytest.approx((image_CHW[:, :12].mean(dim=(1, 2)) * 0.5 + 10).tolist(), abs=1.5)
 
 
 def test_sums_fade_and_go_on_from_their_state() -> None:
-    first, second = tones_of(picture(), scene().crisp()), tones_of(picture(1, level=60.0), scene().crisp())
+    first, second = tones(picture(), scene()), tones(picture(1, level=60.0), scene())
     both = first.plus(second, decay=0.25)
     assert torch.allclose(both.mean_CP[:, 0], 0.2 * first.mean_CP[:, 0] + 0.8 * second.mean_CP[:, 0], atol=1e-3)
     again = Tones.of_state(both.state())
