@@ -161,8 +161,8 @@ class AdaptationCycle:
             case Action.LEARN:
                 if not self._governor.admits_step():
                     return
-                self._schedule.spend()
-                effort = self._governor.effort
+                effort, rate_share = self._governor.effort, self._schedule.rate_share(self._score)
+                num_descents = self._schedule.spend(is_at_source=learner.is_at_source)
                 target = Target(
                     frame.index,
                     frame.image_HWC,
@@ -171,8 +171,11 @@ class AdaptationCycle:
                     crop_share=effort.crop_share,
                     appearance_F=self._monitor.smoothed_F,
                 )
-                rate_share = self._schedule.rate_share(self._score)
-                step, rollback = learner.learn(target, rate_share=rate_share, depth=effort.depth)
+                if effort.frames_per_step > 1:
+                    num_descents = 1
+                step, rollback = learner.learn(
+                    target, rate_share=rate_share, depth=effort.depth, num_descents=num_descents
+                )
             case Action.RELAX:
                 step, rollback = learner.relax(frame.index), None
             case Action.REST:

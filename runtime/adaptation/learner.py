@@ -74,16 +74,17 @@ class Learner:
         return self._candidate.is_at_home
 
     def learn(
-        self, target: Target, *, rate_share: float = 1.0, depth: Depth = "all"
+        self, target: Target, *, rate_share: float = 1.0, depth: Depth = "all", num_descents: int = 1
     ) -> tuple[AdaptationStep, Rollback | None]:
         """One step on one frame at a share of the learning rate; what goes wrong is an outcome, never raised.
 
+        With several descents what they come to is judged and published once. The loss reported is the last one's.
         At depth "head" everything but the trainable part nearest the output keeps its values and optimizer state.
         """
         started_at_s = self._clock()
         loss_value = float("nan")
         try:
-            outcome, detail, loss_value = self._attempt(target, depth, rate_share)
+            outcome, detail, loss_value = self._attempt(target, depth, rate_share, num_descents)
         except Exception as error:  # the boundary of rule "no failure of learning stops prediction"
             outcome, detail = ("oom" if is_out_of_memory(error) else "error"), f"{type(error).__name__}: {error}"
         # The exception is gone by here, and with it the frames that held the step's tensors: now memory comes back.
@@ -131,20 +132,22 @@ class Learner:
         """Let the frozen model serve; the change, if it is one."""
         return self._candidate.distrust(frame_index)
 
-    def _attempt(self, target: Target, depth: Depth, rate_share: float) -> tuple[str, str, float]:
-        """Loss, descent, average, guard: outcome, detail, loss."""
-        self._optimizer.zero_grad(set_to_none=True)
-        with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
-            loss = self._method.loss(self._student, target)
-            if loss is None:
-                return "skipped", "", float("nan")
-            value = float(loss.detach())
-            if detail := self._descend(loss, value, rate_share * self._method.rate()):
-                return "nonfinite", detail, value
-        self._method.settle(self._student)
-        if self._method.starts_over():
-            self._optimizer.state.clear()
-        self._candidate.follow(self._trained, share=1 - self._ema_decay)
+    def _attempt(self, target: Target, depth: Depth, rate_share: float, num_descents: int) -> tuple[str, str, float]:
+        """Losses, descents, averages, then the guard: outcome, detail, loss."""
+        value = math.nan
+        for _ in range(num_descents):
+            self._optimizer.zero_grad(set_to_none=True)
+            with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
+                loss = self._method.loss(self._student, target)
+                if loss is None:
+                    return "skipped", "", math.nan
+                value = float(loss.detach())
+                if detail := self._descend(loss, value, rate_share * self._method.rate()):
+                    return "nonfinite", detail, value
+            self._method.settle(self._student)
+            if self._method.starts_over():
+                self._optimizer.state.clear()
+            self._candidate.follow(self._trained, share=1 - self._ema_decay)
         return *self._candidate.submit(target.frame_index, target.appearance_F), value
 
     def recover(self, frame_index: int) -> Rollback:

@@ -104,7 +104,7 @@ class Learning:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def learn(self, target, *, rate_share, depth):
+    def learn(self, target, *, rate_share, depth, num_descents):
         assert rate_share > 0
         self._world.pass_time(STEP_PERIODS / self._world.fps * target.crop_share * (0.5 if depth == "head" else 1.0))
         return make_step(target.frame_index, at_s=self._world.clock()), None
@@ -134,7 +134,7 @@ def play(world: World) -> list[events.Event]:
     source = calibrate(np.stack([appearance(picture(-i % 97, brightness=1.0)) for i in range(40)]), quantile=0.95)
     cycle = AdaptationCycle(
         ShiftMonitor(JumpWatch(source)),
-        schedule=LearningSchedule(budget=10_000),
+        schedule=LearningSchedule(budget=10_000, fresh_frames=0),
         governor=Governor(period_s=1 / world.fps),
         shadow=ShadowPlan(Shadowing(), share=0.0),
         learner=Learning(world),

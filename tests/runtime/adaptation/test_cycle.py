@@ -44,7 +44,7 @@ class Noting:
         self.is_at_home = False
         self._rollback = rollback
 
-    def learn(self, target, *, rate_share, depth):
+    def learn(self, target, *, rate_share, depth, num_descents):
         assert LEAST_RATE <= rate_share <= 1.0
         self.targets.append(target)
         self.depths.append(depth)
@@ -99,7 +99,7 @@ def cycle_of(source):
     def build(learner, *, share=1.0, governor=None, budget=120):
         return AdaptationCycle(
             ShiftMonitor(JumpWatch(source)),
-            schedule=LearningSchedule(budget=budget),
+            schedule=LearningSchedule(budget=budget, fresh_frames=0),
             governor=governor or Governor(period_s=float("inf")),
             shadow=ShadowPlan(Repeating(), share=share),
             learner=learner,
@@ -258,8 +258,8 @@ def test_lateness_moves_the_governor_and_is_told(cycle_of) -> None:
 
 def test_a_step_out_of_memory_moves_the_governor_and_is_told_after_it(cycle_of) -> None:
     class Hungry(Noting):
-        def learn(self, target, *, rate_share, depth):
-            super().learn(target, rate_share=rate_share, depth=depth)
+        def learn(self, target, *, rate_share, depth, num_descents):
+            super().learn(target, rate_share=rate_share, depth=depth, num_descents=num_descents)
             return make_step(target.frame_index, outcome="oom"), events.Rollback(2, 0, "out of memory", 100.0)
 
     seen = consider_each(cycle_of(Hungry()), answers(range(3)))

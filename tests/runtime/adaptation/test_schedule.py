@@ -2,7 +2,15 @@
 
 import pytest
 
-from runtime.adaptation.schedule import HOLD_FRAMES, LEAST_RATE, UPKEEP_PERIOD, Action, LearningSchedule
+from runtime.adaptation.schedule import (
+    FRESH_FRAMES,
+    FRESH_STEPS,
+    HOLD_FRAMES,
+    LEAST_RATE,
+    UPKEEP_PERIOD,
+    Action,
+    LearningSchedule,
+)
 from runtime.events import ShiftEvent
 
 
@@ -10,7 +18,7 @@ def take(schedule: LearningSchedule, index: int, *, is_at_source: bool = False) 
     """Decide and act."""
     action = schedule.decide(index, is_at_source=is_at_source)
     if action is Action.LEARN:
-        schedule.spend()
+        schedule.spend(is_at_source=is_at_source)
     return action
 
 
@@ -35,7 +43,7 @@ def test_a_decision_alone_spends_nothing() -> None:
     schedule = LearningSchedule(budget=1)
     schedule.notice(shift("away"))
     assert [schedule.decide(1, is_at_source=False) for _ in range(5)] == [Action.LEARN] * 5
-    schedule.spend()
+    schedule.spend(is_at_source=False)
     assert schedule.decide(1, is_at_source=False) is Action.REST
 
 
@@ -82,3 +90,18 @@ def test_without_a_budget_it_learns_from_every_frame_at_the_full_rate() -> None:
         schedule.notice(ShiftEvent(frame_index=0, kind=kind, score=1.0, true_domain=None, at_s=0.0))
         assert {schedule.decide(index, is_at_source=index == 0) for index in range(5)} == {Action.LEARN}
     assert schedule.rate_share(0.0) == 1.0
+
+
+def test_weights_fresh_from_the_source_take_several_steps_a_frame() -> None:
+    schedule = LearningSchedule(budget=1000)
+    schedule.notice(shift("away"))
+    steps = [schedule.spend(is_at_source=index == 0) for index in range(FRESH_FRAMES + 10)]
+    assert steps == [FRESH_STEPS] * FRESH_FRAMES + [1] * 10
+    again = LearningSchedule(budget=1000)
+    again.load_state(schedule.state())
+    assert [again.spend(is_at_source=False), again.spend(is_at_source=True)] == [1, FRESH_STEPS]
+
+
+def test_without_a_budget_every_frame_is_worth_one_step() -> None:
+    schedule = LearningSchedule(budget=None)
+    assert {schedule.spend(is_at_source=index == 0) for index in range(5)} == {1}
