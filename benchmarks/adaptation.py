@@ -40,10 +40,12 @@ from runtime.arguments import parse
 from runtime.build import adapters_of
 from runtime.config import ModelConfig, Trainable, parse_size
 from runtime.effort import FULL, LEVELS, Effort
-from runtime.guard import MAX_DRIFT, Guard
+from runtime.guard import Guard
 from runtime.lanes import open_lanes
 from runtime.optimizers import build_optimizer
 from runtime.predictor import Predictor
+from runtime.probe import SAMPLES as PROBE_SAMPLES
+from runtime.probe import Probe
 from runtime.recipes import Recipe
 from runtime.serving import serve
 from runtime.trust import Trust
@@ -188,9 +190,10 @@ class Bench:
         weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
         served = serve(replica(student), lanes.inference, on_fault=print)
         self._predictor = Predictor(served, weights, clock=time.perf_counter)
-        candidate = self._candidate(student, weights, entry.recipe)
+        replay = source_samples(size_HW)
+        candidate = self._candidate(student, weights, entry.recipe, replay)
         generator = torch.Generator().manual_seed(0)
-        given = Materials(source_samples(size_HW), replica(student), candidate.model, device, generator)
+        given = Materials(replay, replica(student), candidate.model, device, generator)
         self._learner = Learner(
             student,
             entry.build(given),
@@ -205,12 +208,17 @@ class Bench:
         stream.close()
 
     @staticmethod
-    def _candidate(student: SegmentationModel, weights: VersionedWeights, recipe: Recipe) -> Candidate:
+    def _candidate(
+        student: SegmentationModel, weights: VersionedWeights, recipe: Recipe, replay: ReplayBuffer
+    ) -> Candidate:
         """Trusted from the start, so that every step ends in a publication; judged as the method's policy has it."""
-        trust = Trust(below=1.0)
-        max_drift = math.inf if recipe.policy == "bare" else MAX_DRIFT
-        guard = Guard(weights.source.tensors, max_drift=max_drift)
-        return Candidate(replica(student), weights, guard=guard, trust=trust, clock=time.perf_counter)
+        trust, twin, source = Trust(below=1.0), replica(student), weights.source.tensors
+        if recipe.policy == "bare":
+            guard = Guard(source, max_drift=math.inf)
+        else:
+            samples = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
+            guard = Guard(source, probe=Probe(*samples, frozen=twin, num_classes=NUM_CLASSES))
+        return Candidate(twin, weights, guard=guard, trust=trust, clock=time.perf_counter)
 
     def forward(self) -> None:
         """One served prediction, with the newest weights."""

@@ -3,7 +3,8 @@
 Learning for the worst of weathers leaves clear streets nearly untouched: 0.93 of a probe's pixels keep their class in
 200 mm/h of rain or at night, where the model gains 15 to 30 points. What falls far below has collapsed, or was taught
 wrong, and that shows whether or not the labels themselves can be trusted. Each reading looks at the next sample in
-turn, at half size (a quarter of a forward pass), and judges the newest reading of every sample together.
+turn, at half size or less (a quarter of a forward pass at 256 rows, a sixteenth from 512), and judges the newest
+reading of every sample together.
 """
 
 # N samples, B batch, H height, W width, C channels, K classes
@@ -18,7 +19,7 @@ from models.preprocess import labels_of, normalise
 from runtime.state import State
 
 SAMPLES = 8
-HALVED_FROM = 128  # rows; smaller images are looked at whole
+LEAST_ROWS = 128  # of a sample as it is looked at
 OFTEN = 0.02  # of the probe's pixels
 HARDLY = 0.1  # of what the frozen model sees of a class
 
@@ -42,7 +43,7 @@ class Probe:
     """Owns its samples; asked by one thread. `frozen` must hold the source weights while the probe is built."""
 
     def __init__(self, images_NHWC: Tensor, labels_NHW: Tensor, *, frozen: nn.Module, num_classes: int) -> None:
-        step = 2 if images_NHWC.shape[1] >= HALVED_FROM else 1
+        step = max(1, min(4, images_NHWC.shape[1] // LEAST_ROWS))
         images_NCHW = images_NHWC.permute(0, 3, 1, 2).float()
         self._images_NHWC = F.avg_pool2d(images_NCHW, step).round().to(torch.uint8).permute(0, 2, 3, 1)
         self._labels_NHW = labels_NHW[:, ::step, ::step][:, : self._images_NHWC.shape[1], : self._images_NHWC.shape[2]]

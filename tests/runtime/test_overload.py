@@ -105,7 +105,7 @@ class Learning:
         self._world = world
 
     def learn(self, target, *, rate_share, depth, num_descents):
-        assert rate_share > 0
+        assert rate_share > 0 and num_descents == 1
         self._world.pass_time(STEP_PERIODS / self._world.fps * target.crop_share * (0.5 if depth == "head" else 1.0))
         return make_step(target.frame_index, at_s=self._world.clock()), None
 

@@ -45,7 +45,7 @@ class Noting:
         self._rollback = rollback
 
     def learn(self, target, *, rate_share, depth, num_descents):
-        assert LEAST_RATE <= rate_share <= 1.0
+        assert LEAST_RATE <= rate_share <= 1.0 and num_descents == 1
         self.targets.append(target)
         self.depths.append(depth)
         self.is_at_source = False
