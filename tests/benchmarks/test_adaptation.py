@@ -12,13 +12,15 @@ PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change, and
 def test_a_step_of_every_method_is_measured_in_forwards(method):
     config = AdaptationBenchConfig(rounds=2, warmup=0)
     cost = step_cost(config, "segformer_b0", "64x64", method, device=compute_device("cpu"))
-    assert cost.outcomes == {"skipped" if method in PACED else "applied": 2 * len(LEARNING_LEVELS)}
+    assert sum(cost.outcomes.values()) == 2 * len(LEARNING_LEVELS)
+    judged = {"applied", "refused_guard"} if METHODS[method].recipe.policy == "guarded" else {"applied"}
+    assert set(cost.outcomes) <= ({"skipped"} if method in PACED else judged)  # random weights are easily taught wrong
     assert cost.in_forwards.num == 2
     assert cost.step_ms.p50 > 0
     assert cost.trainable > 0
     (row,) = cost_table([cost]).rows
     assert row[0] == f"segformer_b0 64x64 {method} ({METHODS[method].track})"
-    assert row[-1] == ("0 of 8" if method in PACED else "8 of 8")
+    assert row[-1] == f"{cost.outcomes.get('applied', 0)} of 8"
     levels = level_table([cost]).rows
     assert [row[1] for row in levels] == ["full", "rate", "crop", "depth"]
     assert levels[0][2:] == ("1.00", "1.00", "1.00")

@@ -96,14 +96,29 @@ class Listening(nn.Module):
         return self.scores_K[None, :, None, None].expand(batch, NUM_CLASSES, height // 4, width // 4)
 
 
+class Picture(nn.Module):
+    """Logits in the first stage of an encoder."""
+
+    def __init__(self, logits_1KHW: Tensor) -> None:
+        super().__init__()
+        self.logits_1KHW = nn.Parameter(logits_1KHW)
+
+    def stage_of(self, _: str) -> int:
+        return 0
+
+
 class Painted(nn.Module):
     """Answers every image with its own learnt logits, one for each pixel."""
 
     def __init__(self, logits_1KHW: Tensor) -> None:
         super().__init__()
-        self.logits_1KHW = nn.Parameter(logits_1KHW)
+        self.encoder = Picture(logits_1KHW)
         self.num_classes = logits_1KHW.shape[1]
         self.adaptable_names: tuple[str, ...] = ()
+
+    @property
+    def logits_1KHW(self) -> nn.Parameter:
+        return self.encoder.logits_1KHW
 
     def forward(self, _: Tensor) -> Tensor:
         return self.logits_1KHW * 1.0
