@@ -118,7 +118,7 @@ def visit_table(run: RunFolder) -> str:
 
 
 def class_table(run: RunFolder) -> str:
-    """IoU by class, with lost classes marked; empty without labels."""
+    """IoU by class, with lost classes marked, and its means over subsets asked for; empty without labels."""
     rows, kinds = [], []
     hurt = lookup(run.summary, "quality.unsafe_classes") or []
     for row in lookup(run.summary, "quality.classes") or []:
@@ -130,6 +130,11 @@ def class_table(run: RunFolder) -> str:
         figures = [page.figure(theirs), page.figure(ours), page.difference(ours - theirs)]
         rows.append([named, *figures, page.bars(ours, theirs)])
         kinds.append("dead" if is_dead else "")
+    for row in lookup(run.summary, "quality.subsets") or []:
+        ours, theirs = number(row.get("miou")), number(row.get("miou_frozen"))
+        figures = [page.figure(theirs), page.figure(ours), page.difference(ours - theirs)]
+        rows.append([page.text(f"{row.get('name')}, {row.get('classes')} classes"), *figures, page.bars(ours, theirs)])
+        kinds.append("total")
     if not rows:
         return ""
     header = [Cell("class"), *(Cell(name, "number") for name in ("frozen", "adapted", "difference")), Cell("")]

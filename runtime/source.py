@@ -39,18 +39,13 @@ class SourceChoice:
     @classmethod
     def of(cls, manifest: Manifest, config: ReplayConfig, *, data: Path | None) -> "SourceChoice":
         """What the user named, else what the checkpoint was trained on; ConfigError when its folder is unknown."""
-        if config.source is None and not manifest.source.dataset:
+        if config.source is None and manifest.source.dataset in ("", UNKNOWN):
             raise ConfigError(
                 f"--source: not given, and {manifest.model} does not say what it was trained on; name labelled samples "
                 "to replay, or --source synthetic"
             )
         words = config.source or f"{manifest.source.dataset}:{manifest.source.split}"
         layout = words.partition(":")[0]
-        if layout == UNKNOWN:
-            raise ConfigError(
-                "--source: not given, and the checkpoint does not say what it was trained on; give LAYOUT:SPLIT with "
-                "its folder as --source-data, or synthetic"
-            )
         if layout == SYNTHETIC:
             return cls(SYNTHETIC, None)
         if layout not in LAYOUTS:

@@ -231,6 +231,16 @@ def test_report_tells_of_harm_lags_calibration_and_forgetting(run_dir):
     assert '<div class="value bad">0.8</div><div class="note">points on held-out source</div>' in html
 
 
+def test_means_over_subsets_stand_below_the_classes(run_dir):
+    summary = json.loads((run_dir / "summary.json").read_text())
+    row = {"name": "synthia13", "classes": 13, "miou": 41.3, "miou_frozen": None}
+    summary["quality"]["subsets"] = [row]
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    html = read(run_dir)
+    figures = r'<td class="number[^"]*">-</td><td class="number[^"]*">41\.3</td>'
+    assert re.search(rf'<tr class="total"><td class="">synthia13, 13 classes</td>{figures}', html)
+
+
 def test_equal_folders_give_equal_reports(html, tmp_path):
     assert read(FakeRun(tmp_path / "run").write()) == html
 

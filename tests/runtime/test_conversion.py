@@ -72,7 +72,7 @@ def test_a_run_that_does_not_know_its_source_is_one_line(command, weights, tmp_p
     out = tmp_path / "mine.safetensors"
     command("convert", weights, "--to", out)
     assert run_verb(tiny_world.arguments("--checkpoint", out, "--run-dir", tmp_path / "run"), VERBS) == 2
-    assert "--source: not given, and the checkpoint does not say what it was trained on" in capsys.readouterr().err
+    assert "--source: not given, and segformer_b0 does not say what it was trained on" in capsys.readouterr().err
 
 
 def test_inspect_tells_theirs_and_ours(command, weights, tiny_world) -> None:
