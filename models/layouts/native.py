@@ -1,4 +1,7 @@
-"""Our own names, in a file that has lost its manifest or was written by other means."""
+"""Our own names, in a file that has lost its manifest or was written by other means.
+
+Tensors of `segformer_mmseg_*` are named and shaped as SegFormer's and are taken for those: keep their manifest.
+"""
 
 from models.layouts.layout import Layout
 
