@@ -9,26 +9,25 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from models.deeplab import DeepLabV2Head
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
-from models.tensorfile import CheckpointInvalid
+from models.whole_network import PassingHead
 
 NEVER = -1e3  # a logit below all others; finite, so that entropies are too
 
 
 def take_classes(model: SegmentationModel, decoder: LightDecoder | None, rows: Sequence[int | None]) -> None:
-    """Class n becomes the class that was rows[n]; where that is None it is never answered.
-
-    CheckpointInvalid for a head whose logits come from elsewhere than one classifier on its embedding.
-    """
-    if not hasattr(model.head, "classifier"):
-        raise CheckpointInvalid(
-            f"{model.name} was trained for other classes than streams are labelled in, and its head has no rows to pick"
-            " those from; train it for the 19 Cityscapes classes"
-        )
-    _take(model.head.classifier, rows)
-    model.head.classifier.out_channels = len(rows)
-    model.head.num_classes = len(rows)
+    """Class n becomes the class that was rows[n]; where that is None it is never answered."""
+    head = model.head
+    if isinstance(head, PassingHead):
+        head.take(rows, never=NEVER)
+    else:
+        for layer in head.branches if isinstance(head, DeepLabV2Head) else [head.classifier]:
+            assert isinstance(layer, nn.Conv2d)
+            _take(layer, rows)
+            layer.out_channels = len(rows)
+    head.num_classes = len(rows)
     if decoder is not None:
         _take(decoder.classifier, rows)
         decoder.classifier.out_features = len(rows)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from models.preprocess import MEAN_RGB, STD_RGB
 
+IMAGENET_MEAN = tuple(round(value / 255.0, 3) for value in MEAN_RGB)  # of RGB in [0, 1]
+IMAGENET_STD = tuple(round(value / 255.0, 3) for value in STD_RGB)
+
 
 class Renormalise(nn.Module):
     """Undoes `models.preprocess.normalise` and applies `mean` and `std` (of RGB in [0, 1]) instead, in one product.
@@ -31,6 +34,5 @@ class Renormalise(nn.Module):
 
 def renormalise(mean: Sequence[float], std: Sequence[float]) -> nn.Module:
     """Nothing to do where the statistics are ImageNet's, which they usually are."""
-    ours = [round(value / 255.0, 3) for value in (*MEAN_RGB, *STD_RGB)]
-    same = [round(float(value), 3) for value in (*mean, *std)] == ours
+    same = tuple(round(float(value), 3) for value in (*mean, *std)) == (*IMAGENET_MEAN, *IMAGENET_STD)
     return nn.Identity() if same else Renormalise(mean, std)

@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.daformer import separable_aspp_head
 from models.deeplab import DeepLabV2Head, DeepLabV3PlusHead
 from models.dense_heads import LinearHead, UperNetHead
 from models.encoder import ModelUnsuitable
@@ -57,6 +58,7 @@ HEADS: dict[str, HeadKind] = {
     ),
     "linear": HeadKind(lambda encoder, K: LinearHead(encoder.channels, num_classes=K)),
     "upernet": HeadKind(lambda encoder, K: UperNetHead(encoder.channels, strides=encoder.strides, num_classes=K)),
+    "daformer": HeadKind(lambda encoder, K: separable_aspp_head(encoder.channels, K)),
     "deeplabv2": HeadKind(lambda encoder, K: DeepLabV2Head(encoder.channels, num_classes=K), 8),
     "deeplabv3plus": HeadKind(lambda encoder, K: DeepLabV3PlusHead(encoder.channels, num_classes=K), 16),
 }

@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from models.encoder import ModelUnsuitable
 from models.head import Head
 from models.mit import NUM_STAGES
+from models.points import at_points
+from models.renormalise import IMAGENET_MEAN, IMAGENET_STD
 from models.segformer import SegmentationModel
+from models.timm_encoder import Entry
 
 PROBE_HW = (64, 128)
 
@@ -27,21 +30,22 @@ class WholeNetwork(nn.Module):
 
     is_restartable = False
 
-    def __init__(self, module: nn.Module, *, num_classes: int) -> None:
+    def __init__(self, module: nn.Module, *, num_classes: int, entry: Entry) -> None:
         super().__init__()
         self.channels = (num_classes,)
+        self.entry = entry
         self.module = module
 
     def forward(self, x_B3HW: Tensor) -> list[Tensor]:
-        return [self.module(x_B3HW)]
+        return [self.module(self.entry(x_B3HW))]
 
     def run_stages(self, x_BCHW: Tensor, *, start: int = 0, stop: int = NUM_STAGES) -> list[Tensor]:
         """All of it or nothing: there is one stage."""
         return self(x_BCHW) if start == 0 and stop > 0 else []
 
     def fitted(self, size_HW: tuple[int, int]) -> tuple[int, int]:
-        """Any size, as far as is known."""
-        return size_HW
+        """The size the module is shown for an image of this one; any, as far as is known."""
+        return self.entry.fitted(size_HW)
 
     def stage_of(self, _: str) -> int:
         """The first, whatever the name."""
@@ -49,26 +53,48 @@ class WholeNetwork(nn.Module):
 
 
 class PassingHead(Head):
-    """Logits in, logits out; the embedding is the logits too."""
+    """Logits in, logits out; the embedding is the logits as the module gives them."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.embed_channels = num_classes
+        self.rows_K: Tensor | None
+        self.offsets_K11: Tensor | None
+        self.register_buffer("rows_K", None, persistent=False)
+        self.register_buffer("offsets_K11", None, persistent=False)
 
     def embed(self, features: Sequence[Tensor]) -> Tensor:
         return features[-1]
 
     def classify(self, embedding_BEHW: Tensor) -> Tensor:
-        return embedding_BEHW
+        if self.rows_K is None or self.offsets_K11 is None:
+            return embedding_BEHW
+        return embedding_BEHW.index_select(1, self.rows_K) + self.offsets_K11
+
+    def forward_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
+        return at_points(self(features), points_BN)
+
+    def take(self, rows: Sequence[int | None], *, never: float) -> None:
+        """From now on class n is the module's class rows[n]; where that is None, `never` is added to the logit."""
+        self.num_classes = len(rows)
+        self.rows_K = torch.tensor([row or 0 for row in rows])
+        self.offsets_K11 = torch.tensor([never if row is None else 0.0 for row in rows])[:, None, None]
 
 
-def whole_network(name: str, module: nn.Module, *, num_classes: int) -> SegmentationModel:
-    """The module as a model; ModelUnsuitable where a small image does not give (1, K, h, w) logits."""
+def whole_network(
+    name: str, module: nn.Module, *, num_classes: int, entry: Entry | None = None
+) -> SegmentationModel:
+    """The module as a model; ModelUnsuitable where a small image does not give (1, K, h, w) logits.
+
+    `entry` prepares images for it; by default it gets them with ImageNet's statistics, at their own size.
+    """
+    encoder = WholeNetwork(module, num_classes=num_classes, entry=entry or Entry(IMAGENET_MEAN, IMAGENET_STD))
     was_training = module.training
+    module.eval()
     with torch.no_grad():
         try:
-            logits = module.eval()(torch.zeros(1, 3, *PROBE_HW))
+            (logits,) = encoder(torch.zeros(1, 3, *PROBE_HW))
         except Exception as error:  # whatever a stranger's network may raise
             raise ModelUnsuitable(f"{name}: fails on a 1x3x{PROBE_HW[0]}x{PROBE_HW[1]} image ({error})") from error
     module.train(was_training)
@@ -78,7 +104,7 @@ def whole_network(name: str, module: nn.Module, *, num_classes: int) -> Segmenta
             f"{name}: its module gave {got} for one image, expected logits (1, {num_classes}, h, w); wrap it so that "
             "forward returns those"
         )
-    return SegmentationModel(name, WholeNetwork(module, num_classes=num_classes), PassingHead(num_classes))
+    return SegmentationModel(name, encoder, PassingHead(num_classes))
 
 
 def build_imported(name: str, num_classes: int) -> SegmentationModel:

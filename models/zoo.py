@@ -3,6 +3,7 @@
     model = build_model("segformer_b0", num_classes=19)           # .encoder, .head; random weights
     logits_BKhw = model(x_B3HW)                                   # stride 4
     model = build_model("timm:convnext_tiny", num_classes=19)     # any encoder of timm, see `models.timm_models`
+    model = build_model("hf:some/folder", num_classes=19)         # a saved network of transformers, with its weights
     model = build_model("mine.nets:make", num_classes=19)         # what a function of the user's returns
 
 Weights are not loaded here: see `models.checkpoint`.
@@ -15,6 +16,7 @@ from functools import partial
 
 from models.daformer import EMBED_CHANNELS, interlaced_head, separable_aspp_head
 from models.head import Head
+from models.hugging_face import build_hugging_face
 from models.mit import MIT_CONFIGS, MitConfig, MixTransformer
 from models.mmseg_head import RectifiedHead
 from models.segformer import SegFormerHead, SegmentationModel
@@ -62,9 +64,13 @@ MODELS: dict[str, Build] = {
 }
 
 
-FAMILIES: dict[str, Callable[[str, int], SegmentationModel]] = {"timm:": build_timm}  # by the prefix of a name
+FAMILIES: dict[str, Callable[[str, int], SegmentationModel]] = {  # by the prefix of a name
+    "timm:": build_timm,
+    "hf:": build_hugging_face,
+}
 FORMS = (
     "timm:ENCODER or timm:ENCODER+HEAD (an encoder of timm, such as timm:swin_tiny_patch4_window7_224)",
+    "hf:FOLDER (a segmentation network of Hugging Face's transformers, saved there)",
     "package.module:function (your own; called with the number of classes, returns a module that gives logits)",
 )
 

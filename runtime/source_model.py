@@ -4,6 +4,7 @@ It answers in the 19 Cityscapes classes, which streams are labelled in, whatever
 """
 
 from models.checkpoint import Manifest, Source, load_source
+from models.hugging_face import PREFIX, read_hugging_face
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
@@ -24,7 +25,7 @@ def source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder |
     if name is not None and not is_known(name):
         raise ConfigError(f"--model {name}: no such model; {nearest(name, list(MODELS))}")
     if name is not None and name not in MODELS and config.checkpoint is None:
-        if is_imported(name):
+        if is_imported(name) or name.startswith(PREFIX):
             return _with_own_weights(name)
         raise ConfigError(
             f"--model {name}: comes without weights; give --checkpoint FILE, as written by "
@@ -42,6 +43,9 @@ def source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder |
 
 def _with_own_weights(name: str) -> tuple[SegmentationModel, None, ClassMapping]:
     """What it was trained on it does not say: the user names the source to replay."""
-    model = build_model(name, num_classes=len(CITYSCAPES.names)).eval()
     source = Source(dataset="", split="", size_HW=UNSAID_SIZE_HW)
+    if name.startswith(PREFIX):
+        model, classes = read_hugging_face(name)
+        return model.eval(), None, to_stream_classes(name, model, None, Manifest(name, len(classes), classes, source))
+    model = build_model(name, num_classes=len(CITYSCAPES.names)).eval()
     return model, None, ClassMapping(Manifest(name, len(CITYSCAPES.names), CITYSCAPES.names, source))

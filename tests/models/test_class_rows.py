@@ -6,7 +6,6 @@ import torch
 from models.class_rows import take_classes
 from models.deeplab import DeepLabV2Head
 from models.light_decoder import LightDecoder
-from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 
 
@@ -28,8 +27,15 @@ def test_logits_are_those_of_the_rows(name) -> None:
             torch.testing.assert_close(decoder(stage_1)[:, [0, 2]], light_before[:, [2, 0]])
 
 
-def test_a_head_without_rows_is_refused() -> None:
+def test_classifiers_that_are_summed_are_picked_from_alike() -> None:
+    torch.manual_seed(0)
     model = build_model("segformer_b0", num_classes=4)
     model.head = DeepLabV2Head(model.encoder.channels, num_classes=4)
-    with pytest.raises(CheckpointInvalid, match="its head has no rows to pick those from"):
-        take_classes(model, None, (0, 1))
+    model.eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = model(x)
+        take_classes(model, None, (1, None, 0))
+        after = model(x)
+    assert model.num_classes == after.shape[1] == 3 and not (after.argmax(dim=1) == 1).any()
+    torch.testing.assert_close(after[:, [0, 2]], before[:, [1, 0]])

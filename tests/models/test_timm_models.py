@@ -148,6 +148,7 @@ def test_blocks_of_a_vit_fall_into_quarters() -> None:
         ("timm:test_vit+upernet", "UperNetHead", 4),
         (CONVNEXT, "SegFormerHead", 4),
         ("timm:test_convnext+upernet", "UperNetHead", 4),
+        ("timm:test_convnext+daformer", "DAFormerHead", 4),
         ("timm:test_resnet+deeplabv2", "DeepLabV2Head", 8),
         ("timm:test_resnet+deeplabv3plus", "DeepLabV3PlusHead", 4),
     ],

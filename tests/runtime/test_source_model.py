@@ -109,6 +109,37 @@ def test_a_network_of_the_users_own_brings_its_weights(tiny_world, own_network) 
     assert parts.manifest.model == own_network
 
 
+def saved_segformer(folder, words):
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], decoder_hidden_size=16, num_attention_heads=[1, 1, 2, 2],
+        id2label=dict(enumerate(words)),
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        SegformerForSemanticSegmentation(config).save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+def test_a_folder_of_hugging_face_answers_in_the_streams_classes_and_learns(tiny_world, tmp_path) -> None:
+    """Its own are others, in another order."""
+    name = saved_segformer(tmp_path, ["sky", "lamp", "sidewalk", "road"])
+    config = tiny_world.config(
+        stream={"max_frames": 5, "size": "32x64"},
+        model={"model": name, "checkpoint": None, "trainable": "norm"},
+        adaptation={"policy": "bare"},
+        replay={"source": "camvid:train"},
+        run={"pace": "lockstep"},
+    )
+    parts, seen = play(config)
+    assert [event.outcome for event in seen if isinstance(event, AdaptationStep)] == ["applied"] * 5
+    answered = {int(label) for event in seen if isinstance(event, Prediction) for label in event.labels_HW.flat}
+    assert answered <= {CITYSCAPES.names.index(word) for word in ("sky", "sidewalk", "road")}
+    details = [parts.faults.get().detail for _ in range(parts.faults.qsize())]
+    assert any("3 of the stream's 19 are answered" in detail for detail in details)
+
+
 def refusal(kind, build_it):
     with pytest.raises(kind) as caught:
         build_it()
