@@ -111,9 +111,11 @@ def _network(name: str, folder: Path, architecture: str) -> Any:
 def _transformers(name: str) -> Any:
     declare_missing_operators()
     try:
-        return importlib.import_module("transformers")
+        transformers = importlib.import_module("transformers")
     except ImportError as error:
         raise ModelUnsuitable(f"{name}: transformers is not installed; pip install 'udaseg-runtime[hf]'") from error
+    transformers.utils.logging.disable_progress_bar()  # a second's work, and the terminal is the panel's
+    return transformers
 
 
 def _task(name: str, folder: Path, network: Any) -> Tensor | None:

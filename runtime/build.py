@@ -114,7 +114,6 @@ def build(
     def note(component: str, detail: str) -> None:
         faults.put(Fault(component, detail, clock()))
 
-    _note_stretching(model, size_HW, note)
     served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
     given = SourceParts(model, weights, replay, calibrated(replay), light_decoder and light_decoder.to(device))
     router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
@@ -133,7 +132,7 @@ def build(
         weights=weights,
         model=model,
         manifest=mapping.manifest,
-        notes=mapping.notes,
+        notes=(*mapping.notes, *_stretching(model, size_HW)),
         report=report,
         replay=replay,
         device=device,
@@ -156,11 +155,13 @@ def method_entry(config: RuntimeConfig, methods: Mapping[str, Entry] = METHODS) 
     return joined(methods[name], parse_components(config.adaptation.with_))
 
 
-def _note_stretching(model: SegmentationModel, size_HW: tuple[int, int], note: Callable[[str, str], None]) -> None:
+def _stretching(model: SegmentationModel, size_HW: tuple[int, int]) -> tuple[str, ...]:
     """Says so where the network does not take frames of this size as they are."""
-    if (fitted_HW := model.encoder.fitted(size_HW)) != size_HW:
-        given, read = (f"{height}x{width}" for height, width in (size_HW, fitted_HW))
-        note("inference", f"--size {given}: {model.name} does not take that size; frames are stretched to {read}")
+    fitted_HW = model.encoder.fitted(size_HW)
+    if fitted_HW == size_HW:
+        return ()
+    given, read = (f"{height}x{width}" for height, width in (size_HW, fitted_HW))
+    return (f"--size {given}: {model.name} does not take that size; frames are stretched to {read}",)
 
 
 def _device(name: str) -> torch.device:
