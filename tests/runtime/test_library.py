@@ -41,11 +41,11 @@ def test_a_frame_finds_the_domain_it_looks_like() -> None:
     assert found.distance == pytest.approx(0.5) and torch.equal(found.domain.tensors["head.x"], torch.ones(2))
 
 
-@pytest.mark.parametrize("frame", [(0.9, 0.0), (1.1, 0.0), (4.1, 0.0), (-2.0, 0.0)])
+@pytest.mark.parametrize("frame", [(0.9, 0.0), (0.0, 0.95), (4.1, 0.0), (-2.0, 0.0)])
 def test_a_frame_of_the_source_or_of_no_domain_finds_nothing(frame: tuple[float, float]) -> None:
     library = library_of(9)
     library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
-    library.remember(np.array([1.0, 2.0]), weights(2), agreement=0.5, num_frames=5)
+    library.remember(np.array([0.0, 1.8]), weights(2), agreement=0.5, num_frames=5)
     assert library.find(np.array(frame)) is None
 
 
@@ -58,6 +58,16 @@ def test_what_is_learnt_again_replaces_what_was_learnt_before_and_keeps_its_past
     assert again == first and torch.equal(domain.tensors["head.x"], torch.full((2,), 2.0))
     assert (domain.num_frames, domain.num_recalls, domain.agreement) == (12, 1, 0.9)
     assert domain.appearance_F.tolist() == [3.4, 0.0]
+
+
+def test_a_domain_between_two_makes_them_one() -> None:
+    library = library_of(9)
+    first = library.remember(np.array([3.0, 0.0]), weights(1), agreement=0.5, num_frames=5)
+    second = library.remember(np.array([3.9, 0.0]), weights(2), agreement=0.5, num_frames=6)
+    assert numbers(library) == [first, second]
+    assert library.remember(np.array([3.45, 0.1]), weights(3), agreement=0.5, num_frames=7) in (first, second)
+    (domain,) = library.domains
+    assert domain.num_frames == 18 and domain.tensors["head.x"].tolist() == [3.0, 3.0]
 
 
 def test_the_least_valuable_domain_goes_first() -> None:
@@ -81,10 +91,12 @@ def test_a_domain_larger_than_the_bound_is_not_kept_and_costs_no_other() -> None
 
 
 def test_kept_weights_are_copies() -> None:
-    library, learnt = library_of(9), weights(1)
-    library.remember(np.array([3.0, 0.0]), learnt, agreement=0.5, num_frames=5)
+    library, learnt, appearance_F = library_of(9), weights(1), np.array([3.0, 0.0])
+    library.remember(appearance_F, learnt, agreement=0.5, num_frames=5)
     learnt["head.x"].fill_(9.0)
-    assert library.domains[0].tensors["head.x"].tolist() == [1.0, 1.0]
+    appearance_F[:] = 9.0
+    (domain,) = library.domains
+    assert domain.tensors["head.x"].tolist() == [1.0, 1.0] and domain.appearance_F.tolist() == [3.0, 0.0]
 
 
 def test_a_domain_may_be_forgotten_or_judged_anew() -> None:
