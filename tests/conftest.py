@@ -31,6 +31,7 @@ declare_missing_operators()
 SIZE_HW = (32, 64)
 TRAINING_STEPS = 30  # two seconds
 SPLITS = {"train": (20, 1.0), "test_day": (6, 1.0), "test_dusk": (12, 0.25)}  # frames, brightness
+CALM_RATE = 3e-4  # of learning: the default method's own drives a model this small into its guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,16 @@ class TinyWorld:
         options: dict[str, dict[str, Any]] = {
             "stream": {"stream": "dataset:camvid:test_dusk", "data": self.data},
             "model": {"checkpoint": str(self.checkpoint)},
-            "adaptation": {"serve_below": 1.0},
+            "adaptation": {"serve_below": 1.0, "learning_rate": CALM_RATE},
             "replay": {"replay_mb": 1.0},
             "run": {"pace": "max", "quiet": True},
             "web": {"web": False},
         }
         for section in {**options, **sections}:
-            wanted = options.get(section, {}) | dict(sections.get(section, {}))
+            given = dict(sections.get(section, {}))
+            if "method" in given:  # has a rate of its own
+                options["adaptation"].pop("learning_rate")
+            wanted = options.get(section, {}) | given
             config = replace(config, **{section: replace(getattr(config, section), **wanted)})
         return config
 
@@ -63,6 +67,8 @@ class TinyWorld:
         """The same run as a command line; `more` may give an option again, the last one counts."""
         words = ["--stream", "dataset:camvid:test_dusk", "--data", self.data, "--checkpoint", self.checkpoint]
         words += ["--replay-mb", 1, "--serve-below", 1, "--pace", "max", "--no-web"]
+        if "--method" not in more:
+            words += ["--learning-rate", CALM_RATE]
         return [str(word) for word in [*words, *more]]
 
 

@@ -29,11 +29,11 @@ def journey(tiny_world: Any, folder: Path) -> Any:
 
 
 def round_trip(tiny_world: Any, folder: Path) -> Any:
-    """The tiny world with a split in which dusk returns: 8 frames of day, 14 of dusk, 12 of day, 8 of dusk."""
+    """The tiny world with a split in which dusk returns: 8 frames of day, 20 of dusk, 12 of day, 8 of dusk."""
     data = folder / "round_trip"
     shutil.copytree(tiny_world.data, data)
     day, dusk = ((data / f"{split}.txt").read_text().splitlines() for split in ("train", "test_dusk"))
-    rows = [*day[:8], *dusk, *dusk[:2], *day[8:], *dusk[2:10]]
+    rows = [*day[:8], *dusk, *dusk[:8], *day[8:], *dusk[8:], *dusk[:4]]
     (data / "journey.txt").write_text("\n".join(rows) + "\n")
     return replace(tiny_world, data=data)
 

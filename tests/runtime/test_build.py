@@ -165,8 +165,7 @@ def test_a_run_learns_in_the_gaps_between_predictions(tiny_world) -> None:
         if isinstance(event, SnapshotTaken):
             streams[0].is_over.release()
 
-    run = {"adapt": "gaps", "pace": "live", "checkpoint_every_s": 0.01}
-    config = tiny_world.config(run=run, adaptation={"learning_rate": 3e-4})  # a tiny model drifts fast
+    config = tiny_world.config(run={"adapt": "gaps", "pace": "live", "checkpoint_every_s": 0.01})
     build(config, clock=clock, open_with=open_in_turn).driver.run(note, threading.Event())
     outcomes = [event.outcome for event in seen if isinstance(event, AdaptationStep)]
     assert outcomes == ["applied"] * len(outcomes) and len(outcomes) > 6

