@@ -88,8 +88,8 @@ def _require_places(model: SegmentationModel, config: AdapterConfig, blocks: Seq
     if not blocks:
         stages = ", ".join(str(stage) for stage in sorted(set(config.stages)))
         raise ModelUnsuitable(
-            f"{model.name}: stages {stages} have no transformer or ConvNeXt blocks for adapters; use --trainable norm, "
-            "head or full"
+            f"{model.name}: stages {stages} have no transformer or ConvNeXt blocks for adapters; use --trainable norm"
+            f"{', head' if list(model.head.parameters()) else ''} or full"
         )
     if config.kind != "adaptformer" and not all(linear_layers(block) for block in blocks):
         raise ModelUnsuitable(

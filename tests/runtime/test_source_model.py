@@ -1,5 +1,7 @@
 """Networks that are not in the zoo run, learn and are taken up again like those that are; or one line says why not."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -12,8 +14,10 @@ from models.zoo import build_model
 from runtime.build import build
 from runtime.config import ConfigError, ModelConfig
 from runtime.events import AdaptationStep, Prediction
+from runtime.resume import load_run
 from runtime.source_model import source_model
 from streams.datasets.labels import CITYSCAPES
+from tests.runtime.test_resume import play as play_session
 
 NETWORK = """
 import torch
@@ -78,6 +82,32 @@ def test_networks_of_timm_are_served_and_learn(tiny_world, checkpoint, name, mod
     assert [step.outcome for step in steps] == [expected] * 5, [step.detail for step in steps]
     assert parts.weights.latest.number == (5 if expected == "applied" else 0)
     assert parts.manifest.model == name
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "method"),
+    [
+        ("timm:test_vit", {"adapter": "lora", "adapter_stages": "3,4"}, "styled"),
+        ("timm:test_convnext", {}, "styled"),
+        ("timm:test_resnet+upernet", {"trainable": "norm"}, "roid"),
+    ],
+)
+def test_a_run_cut_off_goes_on_bit_for_bit(tiny_world, checkpoint, tmp_path, name, model, method) -> None:
+    def config(run_dir):
+        return tiny_world.config(
+            stream={"max_frames": 8},
+            model={"model": name, "checkpoint": checkpoint(name), **model},
+            adaptation={"policy": "bare", "method": method},
+            run={"pace": "lockstep", "run_dir": run_dir},
+        )
+
+    whole = play_session(config(tmp_path / "whole"))
+    before = play_session(
+        config(tmp_path / "cut"), lambda index: os.kill(os.getpid(), signal.SIGINT) if index == 3 else None
+    )
+    after = play_session(load_run(tmp_path / "cut"))
+    assert (list(before), list(after)) == ([0, 1, 2, 3], [4, 5, 6, 7])
+    assert before | after == whole and whole[7][0] >= 5
 
 
 def test_a_size_that_is_stretched_is_said(tiny_world, checkpoint) -> None:
