@@ -118,7 +118,7 @@ class LabelledFrames(Method):
         *,
         device: torch.device,
         generator: torch.Generator,
-        num_newest: int = 2,
+        num_newest: int = 1,
         num_clean: int = 1,
     ) -> None:
         self._replay = replay

@@ -85,7 +85,10 @@ def build_adaptation(
     library = _library(config, given, entry)
     cycle = AdaptationCycle(
         _monitor(config, given),
-        schedule=LearningSchedule(budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None),
+        schedule=LearningSchedule(
+            budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None,
+            fresh_descents=entry.recipe.fresh_descents,
+        ),
         governor=Governor(
             period_s=1.0 / fps if config.run.pace == "live" else math.inf,
             memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine

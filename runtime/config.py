@@ -114,7 +114,7 @@ class AdaptationConfig:
     """guarded: learn away from the source, serve what is worth it; bare: learn from every frame, serve every outcome;
     the method's own by default."""
     budget: int = 40
-    """Learning steps granted at full rate by a detected shift; afterwards one frame in four is learnt from."""
+    """Frames after a detected shift of which every one is learned from; of later ones one in four is."""
     serve_below: float = 0.985
     """Serve what was learnt where it answers as frozen on less than this share of pixels, the more the less it does;
     1 serves all of it always."""

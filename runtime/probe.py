@@ -3,8 +3,8 @@
 Learning for the worst of weathers leaves clear streets nearly untouched: 0.93 of a probe's pixels keep their class in
 200 mm/h of rain or at night, where the model gains 15 to 30 points. What falls far below has collapsed, or was taught
 wrong, and that shows whether or not the labels themselves can be trusted. Each reading looks at the next sample in
-turn, at half size or less (a quarter of a forward pass at 256 rows, a sixteenth from 512), and judges the newest
-reading of every sample together.
+turn, at half size (a quarter of a forward pass; a sixteenth from 512 rows, at a quarter of the size), and judges the
+newest reading of every sample together.
 """
 
 # N samples, B batch, H height, W width, C channels, K classes
@@ -19,7 +19,7 @@ from models.preprocess import labels_of, normalise
 from runtime.state import State
 
 SAMPLES = 8
-LEAST_ROWS = 128  # of a sample as it is looked at
+HALVED_FROM, QUARTERED_FROM = 128, 512  # rows; smaller images are looked at whole
 OFTEN = 0.02  # of the probe's pixels
 HARDLY = 0.1  # of what the frozen model sees of a class
 
@@ -43,7 +43,8 @@ class Probe:
     """Owns its samples; asked by one thread. `frozen` must hold the source weights while the probe is built."""
 
     def __init__(self, images_NHWC: Tensor, labels_NHW: Tensor, *, frozen: nn.Module, num_classes: int) -> None:
-        step = max(1, min(4, images_NHWC.shape[1] // LEAST_ROWS))
+        height = images_NHWC.shape[1]
+        step = 4 if height >= QUARTERED_FROM else 2 if height >= HALVED_FROM else 1
         images_NCHW = images_NHWC.permute(0, 3, 1, 2).float()
         self._images_NHWC = F.avg_pool2d(images_NCHW, step).round().to(torch.uint8).permute(0, 2, 3, 1)
         self._labels_NHW = labels_NHW[:, ::step, ::step][:, : self._images_NHWC.shape[1], : self._images_NHWC.shape[2]]

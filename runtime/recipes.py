@@ -19,7 +19,8 @@ class Recipe:
     decoupled under adamw and a penalty under the others; None is adamw's own 0.01, and 0 elsewhere. Norms of the
     encoder go without it where `decays_norms` is False. `sgd` and `nesterov` have momentum 0.9. The head learns at
     `head_rate` times the learning rate. Gradients are scaled down to a norm of `max_gradient_norm` at most; infinity
-    leaves them alone. Policy `guarded` learns where the stream has left the source and serves what earned it; `bare`
+    leaves them alone. Weights fresh from the source take `fresh_descents` on a frame, for methods that do not count
+    frames by them. Policy `guarded` learns where the stream has left the source and serves what earned it; `bare`
     learns from every frame and serves every finite outcome, as test-time methods are published.
     """
 
@@ -32,6 +33,7 @@ class Recipe:
     head_rate: float = 1.0
     max_gradient_norm: float = 1.0
     ema_decay: float = 0.9
+    fresh_descents: int = 1
     policy: Policy = "guarded"
 
     def __post_init__(self) -> None:

@@ -42,6 +42,8 @@ class Entry:
     recipe: Recipe = field(default_factory=Recipe)
 
 
+# 100 mm/h at a stroke is left 14 points above frozen after 60 frames with three descents, 11 with one.
+STYLED_RECIPE = Recipe(fresh_descents=3)
 DACS_RECIPE = Recipe(
     trainable="full",
     learning_rate=6e-5,
@@ -71,6 +73,7 @@ METHODS: dict[str, Entry] = {
     "styled": Entry(
         "labelled source samples styled like the frame just seen, true labels (default)",
         lambda given: StyledReplay(given.replay, device=given.device, generator=given.generator),
+        recipe=STYLED_RECIPE,
     ),
     "dacs": Entry(
         "ClassMix of source samples onto pseudo-labelled frames, all weights (DACS, WACV 2021)",

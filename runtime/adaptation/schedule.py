@@ -1,10 +1,10 @@
 """When to learn, how long, how fast.
 
-Learning at true labels costs a little where there is nothing to win, so it happens only away from the source: at
-full rate while the budget a shift granted lasts, then on one frame in four (the domain may drift on). Weights fresh
-from the source take several steps a frame, for until they have left it they are of little use. Back at the source the
-weights are pulled to the source's until they are equal. Without a budget it learns from every frame at the full rate,
-as test-time methods are published. Decisions only; the learner acts.
+Learning at true labels costs a little where there is nothing to win, so it happens only away from the source: at full
+rate while the budget a shift granted lasts, then on one frame in four (the domain may drift on). Weights fresh from
+the source may take several descents a frame, for until they have left it they are of little use. Back at the source
+the weights are pulled to the source's until they are equal. Without a budget it learns from every frame at the full
+rate, as test-time methods are published. Decisions only; the learner acts.
 """
 
 from enum import Enum
@@ -17,7 +17,6 @@ HOLD_FRAMES = 10  # the detector's time to agree that a known domain is back
 FULL_RATE_SCORE = 1.25  # shift score from which learning goes at its full rate
 LEAST_RATE = 0.5
 FRESH_FRAMES = 30  # learned from since the weights were the source's
-FRESH_STEPS = 3  # on each of those: 100 mm/h at a stroke is left 14 points above frozen after 60 frames instead of 9
 
 
 class Action(Enum):
@@ -31,13 +30,14 @@ class Action(Enum):
 class LearningSchedule:
     """One owner; `budget` frames to learn from are granted by every shift away from or between shifted domains.
 
-    None: shifts make no difference. The first `fresh_frames` learned from since the source are worth FRESH_STEPS each.
+    None: shifts make no difference. The first FRESH_FRAMES learned from since the source are worth `fresh_descents`
+    each.
     """
 
-    def __init__(self, *, budget: int | None, fresh_frames: int = FRESH_FRAMES) -> None:
+    def __init__(self, *, budget: int | None, fresh_descents: int = 1) -> None:
         self._budget = budget or 0
         self._is_always = budget is None
-        self._fresh_frames = fresh_frames
+        self._fresh_descents = fresh_descents
         self._remaining = 0
         self._is_away = False
         self._held_until = -1
@@ -63,10 +63,10 @@ class LearningSchedule:
         return Action.LEARN if frame_index % UPKEEP_PERIOD == 0 else Action.REST
 
     def spend(self, *, is_at_source: bool) -> int:
-        """A frame is learned from; how many steps it is worth."""
+        """A frame is learned from; how many descents it is worth."""
         self._remaining = max(0, self._remaining - 1)
         self._num_learnt = 1 if is_at_source else self._num_learnt + 1
-        return 1 if self._is_always or self._num_learnt > self._fresh_frames else FRESH_STEPS
+        return 1 if self._is_always or self._num_learnt > FRESH_FRAMES else self._fresh_descents
 
     def rate_share(self, score: float) -> float:
         """In [LEAST_RATE, 1]: in proportion to how far the shift score lies beyond the edge of the source, 1.

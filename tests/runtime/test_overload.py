@@ -134,7 +134,7 @@ def play(world: World) -> list[events.Event]:
     source = calibrate(np.stack([appearance(picture(-i % 97, brightness=1.0)) for i in range(40)]), quantile=0.95)
     cycle = AdaptationCycle(
         ShiftMonitor(JumpWatch(source)),
-        schedule=LearningSchedule(budget=10_000, fresh_frames=0),
+        schedule=LearningSchedule(budget=10_000),
         governor=Governor(period_s=1 / world.fps),
         shadow=ShadowPlan(Shadowing(), share=0.0),
         learner=Learning(world),

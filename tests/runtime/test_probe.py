@@ -19,8 +19,10 @@ class ByBrightness(nn.Module):
         super().__init__()
         self.anchor = nn.Parameter(torch.zeros(1))
         self.renamed_K = torch.tensor(renamed)
+        self.seen_HW = (0, 0)
 
     def forward(self, x_B3HW: Tensor) -> Tensor:
+        self.seen_HW = (x_B3HW.shape[2], x_B3HW.shape[3])
         grey_BHW = (x_B3HW[:, 0] * 58.395 + 123.675).round()
         answer_BHW = self.renamed_K[(grey_BHW // 86).long().clamp(0, 2)]
         return nn.functional.one_hot(answer_BHW, NUM_CLASSES).permute(0, 3, 1, 2).float()
@@ -61,9 +63,11 @@ def test_a_probe_that_was_reset_has_forgotten() -> None:
     assert probe.read(ByBrightness()).agreement == 1.0
 
 
-def test_large_samples_are_looked_at_by_half() -> None:
-    reading = make_probe(size=192).read(ByBrightness())
-    assert reading.agreement == 1.0 and reading.miou == 1.0
+@pytest.mark.parametrize(("size", "looked_at"), [(96, 96), (192, 96), (516, 129)])
+def test_large_samples_are_looked_at_by_half_and_the_largest_by_a_quarter(size: int, looked_at: int) -> None:
+    probe, model = make_probe(size=size), ByBrightness()
+    reading = probe.read(model)
+    assert model.seen_HW == (looked_at, looked_at) and reading.agreement == 1.0 and reading.miou == 1.0
 
 
 @pytest.mark.parametrize(

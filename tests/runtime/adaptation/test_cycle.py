@@ -99,7 +99,7 @@ def cycle_of(source):
     def build(learner, *, share=1.0, governor=None, budget=120):
         return AdaptationCycle(
             ShiftMonitor(JumpWatch(source)),
-            schedule=LearningSchedule(budget=budget, fresh_frames=0),
+            schedule=LearningSchedule(budget=budget),
             governor=governor or Governor(period_s=float("inf")),
             shadow=ShadowPlan(Repeating(), share=share),
             learner=learner,

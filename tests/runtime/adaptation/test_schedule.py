@@ -4,7 +4,6 @@ import pytest
 
 from runtime.adaptation.schedule import (
     FRESH_FRAMES,
-    FRESH_STEPS,
     HOLD_FRAMES,
     LEAST_RATE,
     UPKEEP_PERIOD,
@@ -92,16 +91,16 @@ def test_without_a_budget_it_learns_from_every_frame_at_the_full_rate() -> None:
     assert schedule.rate_share(0.0) == 1.0
 
 
-def test_weights_fresh_from_the_source_take_several_steps_a_frame() -> None:
-    schedule = LearningSchedule(budget=1000)
+def test_weights_fresh_from_the_source_take_several_descents_a_frame() -> None:
+    schedule = LearningSchedule(budget=1000, fresh_descents=3)
     schedule.notice(shift("away"))
-    steps = [schedule.spend(is_at_source=index == 0) for index in range(FRESH_FRAMES + 10)]
-    assert steps == [FRESH_STEPS] * FRESH_FRAMES + [1] * 10
-    again = LearningSchedule(budget=1000)
+    descents = [schedule.spend(is_at_source=index == 0) for index in range(FRESH_FRAMES + 10)]
+    assert descents == [3] * FRESH_FRAMES + [1] * 10
+    again = LearningSchedule(budget=1000, fresh_descents=3)
     again.load_state(schedule.state())
-    assert [again.spend(is_at_source=False), again.spend(is_at_source=True)] == [1, FRESH_STEPS]
+    assert [again.spend(is_at_source=False), again.spend(is_at_source=True)] == [1, 3]
 
 
-def test_without_a_budget_every_frame_is_worth_one_step() -> None:
-    schedule = LearningSchedule(budget=None)
+def test_without_a_budget_every_frame_is_worth_one_descent() -> None:
+    schedule = LearningSchedule(budget=None, fresh_descents=3)
     assert {schedule.spend(is_at_source=index == 0) for index in range(5)} == {1}
