@@ -10,24 +10,36 @@ cheaper to bring the labels there (`shrink_labels`, nearest) than the logits to 
 # B batch, K classes, H height, W width, N pixels (B * H * W)
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 IGNORE_LABEL = 255
+Norm = Literal["all", "valid", "weight"]
 
 
-def cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, *, class_weights_K: Tensor | None = None) -> Tensor:
-    """Mean of -w_y log p_y over the pixels whose label is not 255; 0 (with a gradient of 0) when there is none.
+def cross_entropy(
+    logits_BKHW: Tensor, labels_BHW: Tensor, *, class_weights_K: Tensor | None = None, norm: Norm = "valid"
+) -> Tensor:
+    """Sum of -w_y log p_y over the pixels whose label is not 255, divided by what `norm` says.
 
-    Class weights do not change the divisor, which is the number of valid pixels.
+    "valid": the number of those pixels (OpenMMLab's avg_non_ignore=True), "all": that of all pixels, ignored ones
+    included, so that many of them make a batch quiet (its default), "weight": the sum of w_y (torch's own mean). 0 with
+    a gradient of 0 where no pixel is labelled.
     """
     labels_N = _flat_labels(labels_BHW)
     total = F.cross_entropy(
         _flat_logits(logits_BKHW), labels_N, weight=class_weights_K, ignore_index=IGNORE_LABEL, reduction="sum"
     )
-    return total / (labels_N != IGNORE_LABEL).sum().clamp(min=1)
+    if norm == "all":
+        return total / max(1, labels_N.numel())
+    is_valid_N = labels_N != IGNORE_LABEL
+    if norm == "weight" and class_weights_K is not None:
+        sum_of_weights = (class_weights_K[torch.where(is_valid_N, labels_N, 0)] * is_valid_N).sum()
+        return total / sum_of_weights.clamp(min=torch.finfo(total.dtype).tiny)
+    return total / is_valid_N.sum().clamp(min=1)
 
 
 def weighted_cross_entropy(logits_BKHW: Tensor, labels_BHW: Tensor, weights_BHW: Tensor) -> Tensor:

@@ -34,6 +34,15 @@ def normalise(image_BHWC: Tensor) -> Tensor:
     return image_BHWC.to(torch.float32).sub_(mean_3).div_(std_3).permute(0, 3, 1, 2)
 
 
+def blank_outside(x_B3HW: Tensor, extents_B2: Tensor) -> Tensor:
+    """0, the mean colour, in normalised images below the first and to the right of the second of their extents."""
+    rows_B1, columns_B1 = extents_B2.to(x_B3HW.device).T[..., None]
+    is_row_BH = torch.arange(x_B3HW.shape[2], device=x_B3HW.device) < rows_B1
+    is_column_BW = torch.arange(x_B3HW.shape[3], device=x_B3HW.device) < columns_B1
+    is_inside_B1HW = is_row_BH[:, None, :, None] & is_column_BW[:, None, None, :]
+    return x_B3HW.mul(is_inside_B1HW)
+
+
 def upsample_logits(logits_BKhw: Tensor, size_HW: tuple[int, int]) -> Tensor:
     """Bilinear (align_corners False) to full size."""
     return F.interpolate(logits_BKhw, size=size_HW, mode="bilinear", align_corners=False)

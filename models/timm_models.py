@@ -5,7 +5,7 @@
     model = build_timm("timm:resnet50+deeplabv3plus", 19)                   # dilated to stride 16
 
 Any architecture of timm that gives features at four depths will do. Weights are random: nothing is ever downloaded;
-`load_encoder_weights` reads a safetensors file the user has. timm is imported when a name asks for it, as that takes a
+`load_timm_encoder` reads a safetensors file the user has. timm is imported when a name asks for it, as that takes a
 second or two.
 """
 
@@ -78,7 +78,7 @@ def build_timm(name: str, num_classes: int) -> SegmentationModel:
     return SegmentationModel(name, encoder, kind.build(encoder, num_classes))
 
 
-def load_encoder_weights(model: SegmentationModel, path: Path) -> None:
+def load_timm_encoder(model: SegmentationModel, path: Path) -> None:
     """Fill the encoder of a `timm:` model from a safetensors file in the layout of timm or of the network's authors.
 
     timm maps the names, as for weights of its own. CheckpointInvalid where the file does not fit.

@@ -253,12 +253,12 @@ class RuntimeConfig:
     web: WebConfig = field(default_factory=WebConfig)
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, *, option: str = "--size") -> tuple[int, int]:
     """`HxW` in pixels to (H, W); both 32 to 8192."""
     height, _, width = text.partition("x")
     sides = [int(side) for side in (height, width) if re.fullmatch("[0-9]{1,5}", side)]
     if len(sides) != 2 or not all(32 <= side <= 8192 for side in sides):
-        raise ConfigError(f"--size {text}: expected HxW with 32 to 8192 pixels each; for example --size 256x512")
+        raise ConfigError(f"{option} {text}: expected HxW with 32 to 8192 pixels each; for example {option} 256x512")
     return sides[0], sides[1]
 
 

@@ -22,18 +22,21 @@ from rich.console import Console
 from torch import Tensor
 
 from models.checkpoint import Manifest, Source, load_checkpoint, load_model, save_checkpoint, state_with
+from models.encoder_weights import load_encoder_weights
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
-from models.timm_models import load_encoder_weights
 from models.zoo import MODELS, build_model, has_light_decoder, is_known
 from replay.augment import CropRule
 from replay.pool import AugmentedSamples
+from replay.published import PipelineRule, PublishedCrops
 from replay.sampling import SamplingRule
 from runtime.config import ConfigError, nearest
 from runtime.pretraining.config import PretrainConfig
-from runtime.pretraining.data import TrainingData, load_training_data
+from runtime.pretraining.data import TrainingData, first_samples, load_training_data
+from runtime.pretraining.hardware import Hardware, choose_hardware
 from runtime.pretraining.loader import open_loader
 from runtime.pretraining.loop import Collaborators, Rhythm, TrainingDiverged, train
+from runtime.pretraining.objective import Objective
 from runtime.pretraining.progress import clock_time, open_progress
 from runtime.pretraining.state import PartialTraining, read_partial, write_partial
 from runtime.pretraining.trainer import Recipe, Trainer
@@ -41,8 +44,6 @@ from runtime.pretraining.validation import mean_iou
 from runtime.shift.light_distance import fitted_light_decoder
 from streams.datasets.labels import CITYSCAPES
 
-DEFAULT_BATCH = {"cpu": 8, "cuda": 32}
-MAX_WORKERS = {"cpu": 1, "cuda": 8}
 LIGHT_SAMPLES = 64  # that a light decoder is fitted to, as at the start of a run
 
 
@@ -60,16 +61,6 @@ class PretrainResult:
     checkpoint: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Hardware:
-    """Device and what depends on it."""
-
-    device: torch.device
-    precision: torch.dtype
-    batch: int
-    workers: int
-
-
 def pretrain(
     config: PretrainConfig, *, console: Console | None = None, clock: Callable[[], float] = time.monotonic
 ) -> PretrainResult:
@@ -83,7 +74,7 @@ def pretrain(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    hardware = _choose_hardware(config)
+    hardware = choose_hardware(config)
     identity = _identity(config, hardware)
     partial = read_partial(config.partial, identity=identity) if config.partial.exists() else None
     say(f"preparing samples of {config.dataset}")
@@ -125,7 +116,7 @@ def _beginning(config: PretrainConfig) -> SegmentationModel:
 def _train(
     config: PretrainConfig,
     *,
-    hardware: _Hardware,
+    hardware: Hardware,
     data: TrainingData,
     trainer: Trainer,
     partial: PartialTraining | None,
@@ -154,7 +145,12 @@ def _train(
     score = None
     if data.validation is not None:
         score = functools.partial(
-            mean_iou, trainer.averaged, data.validation, device=hardware.device, precision=hardware.precision
+            mean_iou,
+            trainer.averaged,
+            data.validation,
+            device=hardware.device,
+            precision=hardware.precision,
+            scale_HW=config.resize_HW if config.is_published else None,
         )
     rhythm = Rhythm(config.steps, config.validate_every, config.save_every_s)
     with (
@@ -177,14 +173,28 @@ def _train(
     )
 
 
-def _crops(config: PretrainConfig, *, data: TrainingData, batch: int) -> AugmentedSamples:
-    return AugmentedSamples(
+def _crops(config: PretrainConfig, *, data: TrainingData, batch: int) -> AugmentedSamples | PublishedCrops:
+    sampling = SamplingRule(temperature=config.rare_class_temperature, min_pixels=config.rare_class_min_pixels)
+    num_positions = config.steps * batch
+    if not config.is_published:
+        return AugmentedSamples(
+            data.training,
+            crop=CropRule(config.crop_HW, config.scale_range, config.max_class_share),
+            rule=sampling,
+            photometric=config.distortion,
+            crop_share=config.rare_class_crop_share,
+            seed=config.seed,
+            num_positions=num_positions,
+        )
+    return PublishedCrops(
         data.training,
-        crop=CropRule(config.crop_HW, (config.scale_low, config.scale_high)),
-        rule=SamplingRule(temperature=config.rare_class_temperature),
-        photometric=config.photometric,
+        rule=PipelineRule(
+            config.resize_HW, config.crop_HW, config.scale_range, config.max_class_share, config.distortion
+        ),
+        sampling=sampling,
+        crop_share=config.rare_class_crop_share,
         seed=config.seed,
-        num_positions=config.steps * batch,
+        num_positions=num_positions,
     )
 
 
@@ -195,16 +205,23 @@ def _recipe(config: PretrainConfig) -> Recipe:
         head_multiplier=config.head_multiplier,
         weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,
+        curve=config.curve,
+        objective=Objective(config.divisor, config.is_published, config.weights_of_classes),
     )
 
 
-def _identity(config: PretrainConfig, hardware: _Hardware) -> dict[str, Any]:  # JSON values
+def _identity(config: PretrainConfig, hardware: Hardware) -> dict[str, Any]:  # JSON values
     """All settings that decide what the weights become; also the recipe in the checkpoint's manifest."""
     names = (
-        "dataset", "model", "steps", "learning_rate", "head_multiplier", "weight_decay", "ema_decay", "scale_low",
-        "scale_high", "photometric", "rare_class_temperature", "seed",
+        "dataset", "model", "pipeline", "steps", "learning_rate", "head_multiplier", "weight_decay", "ema_decay",
+        "class_weights", "max_class_share", "rare_class_temperature", "rare_class_min_pixels", "rare_class_crop_share",
+        "seed",
     )  # fmt: skip
     identity = {name: getattr(config, name) for name in names}
+    identity |= {"scale_low": config.scale_range[0], "scale_high": config.scale_range[1]}
+    identity |= {"photometric": config.distortion, "loss_norm": config.divisor, "schedule": config.curve}
+    if config.is_published:
+        identity["resize"] = list(config.resize_HW)
     identity |= {"size": list(config.size_HW), "crop": list(config.crop_HW), "batch": hardware.batch}
     if config.checkpoint is not None:
         identity["begun_from"] = load_checkpoint(config.checkpoint)[1].sha256
@@ -236,7 +253,7 @@ def _write_checkpoint(
         metrics=metrics,
     )
     try:
-        save_checkpoint(config.out, _trained_state(config.model, trainer.averaged, data), manifest)
+        save_checkpoint(config.out, _trained_state(config, trainer.averaged, data), manifest)
     except OSError as error:
         raise ConfigError(
             f"--out {config.out}: cannot be written ({error.strerror}); make room, then give the same command again"
@@ -244,31 +261,12 @@ def _write_checkpoint(
     config.partial.unlink(missing_ok=True)
 
 
-def _trained_state(name: str, network: SegmentationModel, data: TrainingData) -> dict[str, Tensor]:
+def _trained_state(config: PretrainConfig, network: SegmentationModel, data: TrainingData) -> dict[str, Tensor]:
     """The network's tensors, and those of a light decoder fitted to it where the model has one."""
-    if not has_light_decoder(name):
+    if not has_light_decoder(config.model):
         return network.state_dict()
-    images_NHWC, labels_NHW = data.training.images_NHWC[:LIGHT_SAMPLES], data.training.labels_NHW[:LIGHT_SAMPLES]
+    images_NHWC, labels_NHW = first_samples(data.training, LIGHT_SAMPLES, size_HW=config.size_HW)
     return state_with(network, fitted_light_decoder(network.eval(), images_NHWC, labels_NHW))
-
-
-def _choose_hardware(config: PretrainConfig) -> _Hardware:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: no CUDA device is visible to torch; use --device cpu or auto")
-    kind = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
-    workers = max(0, min(MAX_WORKERS[kind], (os.cpu_count() or 1) - 1)) if config.workers is None else config.workers
-    return _Hardware(torch.device(kind), _choose_precision(config, kind), config.batch or DEFAULT_BATCH[kind], workers)
-
-
-def _choose_precision(config: PretrainConfig, kind: str) -> torch.dtype:
-    """bf16 emulated by a CPU without AVX512-BF16 or AMX is slower than fp32."""
-    if config.precision != "auto":
-        return torch.bfloat16 if config.precision == "bf16" else torch.float32
-    if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    capabilities = torch.cpu.get_capabilities()
-    has_bf16 = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    return torch.bfloat16 if has_bf16 else torch.float32
 
 
 @contextlib.contextmanager

@@ -57,6 +57,26 @@ def resize_label(label_HW: np.ndarray, size_HW: tuple[int, int]) -> np.ndarray:
     return np.asarray(cv2.resize(label_HW, size_HW[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
 
 
+def rescale_image(image_HWC: np.ndarray, size_HW: tuple[int, int]) -> np.ndarray:
+    """To (H, W) by linear interpolation of four neighbours, shrinking or not, as published training pipelines do."""
+    return np.asarray(cv2.resize(image_HWC, size_HW[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def rescale_label(label_HW: np.ndarray, size_HW: tuple[int, int]) -> np.ndarray:
+    """To (H, W): pixel i takes that at floor(i * old / new), as published training pipelines do."""
+    return np.asarray(cv2.resize(label_HW, size_HW[::-1], interpolation=cv2.INTER_NEAREST))
+
+
+def rgb_to_hsv(image_HWC: np.ndarray) -> np.ndarray:
+    """uint8 hue in steps of two degrees (0 to 179), saturation and value (0 to 255)."""
+    return np.asarray(cv2.cvtColor(image_HWC, cv2.COLOR_RGB2HSV))
+
+
+def hsv_to_rgb(hsv_HWC: np.ndarray) -> np.ndarray:
+    """The way back from `rgb_to_hsv`."""
+    return np.asarray(cv2.cvtColor(hsv_HWC, cv2.COLOR_HSV2RGB))
+
+
 def encode_png(image: np.ndarray) -> bytes:
     """image_HWC uint8 RGB or label_HW uint8 to PNG bytes, lossless."""
     return _encode(image, ".png", [])

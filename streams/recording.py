@@ -40,20 +40,22 @@ class Loaded:
 class Loader:
     """Reads entries; images come out at `size_HW`, or as large as the recording itself where that is None.
 
-    `native_HW` is the size that images of this recording have; another one is counted as `resized`. `label_lut` maps
-    the 256 possible label ids to train ids; None means a recording without labels.
+    `native_HW` is the size that images of this recording have; another one is counted as `resized`, and left as it is
+    by `keeps_sizes`. `label_lut` maps the 256 possible label ids to train ids; None means a recording without labels.
     """
 
     native_HW: tuple[int, int]
     size_HW: tuple[int, int] | None = None
     label_lut: np.ndarray | None = None
+    keeps_sizes: bool = False
 
     def load(self, entry: Entry) -> Loaded:
         """Reads one entry from disk."""
         image_HWC = read_image(entry.image)
         if image_HWC is None:
             return Loaded(None, None, ("decode_error",))
-        size_HW = self.size_HW or self.native_HW
+        height, width = image_HWC.shape[:2]
+        size_HW = (height, width) if self.keeps_sizes else self.size_HW or self.native_HW
         faults: tuple[str, ...] = () if image_HWC.shape[:2] == self.native_HW else ("resized",)
         label_HW = None
         if self.label_lut is not None:

@@ -1,6 +1,7 @@
-"""Labelled samples of a training: rendered or read once into memory, as uint8.
+"""Labelled samples of a training: rendered or read once into memory, as uint8, or left on disk in their own sizes.
 
 On two cores rendering one frame costs about what training on it does, so frames are made once and shown in many crops.
+Published pipelines begin from images as they are, which may be many and large, so these are read at each draw.
 """
 
 from collections.abc import Iterator
@@ -8,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from replay.pool import SamplePool
+from replay.pool import FilePool, LabelledPool, SamplePool
 from runtime.config import ConfigError, nearest
 from runtime.pretraining.config import SYNTHETIC, PretrainConfig
 from runtime.pretraining.render import rendered_samples
 from streams.datasets.labels import CITYSCAPES
 from streams.datasets.samples import LabelledSamples
-from streams.datasets.splits import LAYOUTS, open_split
+from streams.datasets.splits import LAYOUTS, Split, open_split
+from streams.images import resize_image, resize_label
 
 CLEAR_SPLIT = "clear"
 NUM_VALIDATION_SAMPLES = 64
@@ -28,8 +32,8 @@ class TrainingData:
 
     layout: str
     split: str
-    training: SamplePool
-    validation: SamplePool | None
+    training: LabelledPool
+    validation: LabelledPool | None
 
 
 def load_training_data(config: PretrainConfig, *, processes: int) -> TrainingData:
@@ -47,8 +51,18 @@ def load_training_data(config: PretrainConfig, *, processes: int) -> TrainingDat
     scored = None
     if config.validation is not None:
         words = f"{config.layout}:{config.validation}"
-        scored = _read(LabelledSamples(open_split(words, config.data, option="--validation "), size_HW=config.size_HW))
-    return TrainingData(split.layout.name, split.name, _read(LabelledSamples(split, size_HW=config.size_HW)), scored)
+        scored = _read(open_split(words, config.data, option="--validation "), config)
+    return TrainingData(split.layout.name, split.name, _read(split, config), scored)
+
+
+def first_samples(pool: LabelledPool, num: int, *, size_HW: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Images (N, H, W, 3) and labels (N, H, W) of the first `num` samples or of all, brought to one size."""
+    images, labels = [], []
+    for index in range(min(num, len(pool))):
+        image_HWC, label_HW = (tensor.numpy() for tensor in pool.sample(index))
+        images.append(torch.from_numpy(resize_image(image_HWC, size_HW)))
+        labels.append(torch.from_numpy(resize_label(label_HW, size_HW)))
+    return torch.stack(images), torch.stack(labels)
 
 
 def _check_synthetic(config: PretrainConfig) -> None:
@@ -65,8 +79,12 @@ def _rendered(num: int, config: PretrainConfig, *, seed: int, processes: int) ->
     return SamplePool.collect(samples, num_samples=num, num_classes=len(CITYSCAPES.names))
 
 
-def _read(samples: LabelledSamples) -> SamplePool:
-    return SamplePool.collect(_each(samples), num_samples=len(samples), num_classes=len(CITYSCAPES.names))
+def _read(split: Split, config: PretrainConfig) -> LabelledPool:
+    num_classes = len(CITYSCAPES.names)
+    if config.is_published:
+        return FilePool(LabelledSamples(split, keeps_sizes=True), num_classes=num_classes)
+    samples = LabelledSamples(split, size_HW=config.size_HW)
+    return SamplePool.collect(_each(samples), num_samples=len(samples), num_classes=num_classes)
 
 
 def _each(samples: LabelledSamples) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -15,13 +15,13 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 
 def open_loader(
-    crops: Dataset[tuple[Tensor, Tensor]],
+    crops: Dataset[tuple[Tensor, ...]],
     *,
     batch: int,
     workers: int,
     pins_memory: bool,
     state: Mapping[str, Any] | None,
-) -> StatefulDataLoader[tuple[Tensor, Tensor]]:
+) -> StatefulDataLoader[tuple[Tensor, ...]]:
     """Batches in the order of positions, the last incomplete one dropped; goes on from `state` where one is given."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'set_vital' is deprecated")  # torchdata 0.11 on torch >= 2.12

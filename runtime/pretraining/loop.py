@@ -3,10 +3,8 @@
 It decides when; what a step, a score or a saved state is, its collaborators know.
 """
 
-# B batch, H height, W width, C channels
-
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +41,7 @@ class Collaborators:
 
 
 def train(
-    trainer: Trainer, batches: Iterable[tuple[Tensor, Tensor]], *, rhythm: Rhythm, others: Collaborators
+    trainer: Trainer, batches: Iterable[Sequence[Tensor]], *, rhythm: Rhythm, others: Collaborators
 ) -> float:
     """Steps until `num_steps` are done in all or `should_stop` holds, the state being saved at either end.
 
@@ -52,8 +50,8 @@ def train(
     losses: list[Tensor] = []
     loss = math.nan
     saved_at_s = others.clock()
-    for images_BHWC, labels_BHW in batches:
-        losses.append(trainer.step(images_BHWC, labels_BHW))
+    for batch in batches:
+        losses.append(trainer.step(*batch))
         done = trainer.num_steps_done
         ends = done >= rhythm.num_steps or others.should_stop()
         if done % REPORT_EVERY == 0 or ends:

@@ -2,6 +2,7 @@
 
 # H height, W width, C channels (RGB)
 
+import dataclasses
 import os
 
 import numpy as np
@@ -14,15 +15,16 @@ from streams.protocol import StreamNotOpened
 class LabelledSamples:
     """Entries of a split that have a label file, read anew at each access; pickles small, so workers may have copies.
 
+    Samples come at `size_HW`, at that of the first image by default, or each at its own by `keeps_sizes`.
     `num_unlabelled` entries were left out. A damaged file raises StreamNotOpened naming it: a training set is repaired,
     not skipped over.
     """
 
-    def __init__(self, split: Split, *, size_HW: tuple[int, int] | None = None) -> None:
+    def __init__(self, split: Split, *, size_HW: tuple[int, int] | None = None, keeps_sizes: bool = False) -> None:
         self._entries = tuple(
             entry for entry in split.entries if entry.label is not None and os.path.exists(entry.label)
         )
-        self._loader = split.loader(size_HW)
+        self._loader = dataclasses.replace(split.loader(size_HW), keeps_sizes=keeps_sizes)
         self.num_unlabelled = len(split.entries) - len(self._entries)
         self.class_names = CITYSCAPES.names
         if not self._entries:

@@ -142,3 +142,26 @@ def test_mean_negative_log_probability_is_least_for_a_guess() -> None:
     expected = -sum(math.log(p) for p in (0.7, 0.2, 0.1, 0.5, 0.25, 0.25)) / 6
     assert float(mean_negative_log_probability(logits)) == pytest.approx(expected, rel=1e-5)
     assert float(mean_negative_log_probability(torch.zeros(1, 3, 1, 2))) == pytest.approx(math.log(3))
+
+
+def test_what_the_loss_is_divided_by() -> None:
+    """Two labelled pixels of four, weights 3 and 1: the sum (3 + 1) log 2 over 4, 2 and 4."""
+    labels, weights = torch.tensor([[[0, 1, 255, 255]]]), torch.tensor([3.0, 1.0])
+    logits = torch.zeros(1, 2, 1, 4)
+    for norm, divisor in (("all", 4), ("valid", 2), ("weight", 4)):
+        loss = cross_entropy(logits, labels, class_weights_K=weights, norm=norm)
+        assert loss.item() == pytest.approx(4 * math.log(2) / divisor)
+    torch_mean = torch.nn.functional.cross_entropy(logits, labels, weight=weights, ignore_index=255)
+    assert cross_entropy(logits, labels, class_weights_K=weights, norm="weight").item() == pytest.approx(
+        float(torch_mean)
+    )
+    assert cross_entropy(logits, labels, norm="all").item() == pytest.approx(2 * math.log(2) / 4)
+    assert cross_entropy(logits, labels, norm="weight").item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("norm", ["all", "valid", "weight"])
+def test_no_divisor_is_ever_zero(norm: str) -> None:
+    logits = torch.randn(1, 2, 2, 2, requires_grad=True)
+    loss = cross_entropy(logits, torch.full((1, 2, 2), 255), class_weights_K=torch.tensor([0.0, 1.0]), norm=norm)
+    loss.backward()
+    assert loss.item() == 0.0 and torch.equal(logits.grad, torch.zeros_like(logits))

@@ -9,7 +9,7 @@ from torch import nn
 
 from models.encoder import ModelUnsuitable
 from models.tensorfile import CheckpointInvalid, write_tensors
-from models.timm_models import build_timm, load_encoder_weights
+from models.timm_models import build_timm, load_timm_encoder
 from models.zoo import build_model
 from tests.models.timm_samples import CONVNEXT, NUM_CLASSES, PVT, RESNET, ROTARY, SWIN, VIT, image, sample
 
@@ -58,7 +58,7 @@ def test_features_are_those_timm_reads_from_the_same_weights(tmp_path, name, opt
     theirs = reference(name, **options)
     write_tensors(tmp_path / "theirs.safetensors", theirs.state_dict(), metadata={})
     model = sample(name)
-    load_encoder_weights(model, tmp_path / "theirs.safetensors")
+    load_timm_encoder(model, tmp_path / "theirs.safetensors")
     is_column = name in COLUMNS
     depth = len(theirs.feature_info)
     taken = [depth * k // 4 - 1 for k in (1, 2, 3, 4)] if is_column else [depth - 4, depth - 3, depth - 2, depth - 1]
@@ -206,6 +206,6 @@ def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path) -> 
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     write_tensors(tmp_path / "other.safetensors", nn.Linear(2, 2).state_dict(), metadata={})
     with pytest.raises(CheckpointInvalid, match="not weights of test_convnext") as caught:
-        load_encoder_weights(model, tmp_path / "other.safetensors")
+        load_timm_encoder(model, tmp_path / "other.safetensors")
     assert "\n" not in str(caught.value)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

@@ -2,12 +2,9 @@ import dataclasses
 import io
 import itertools
 import math
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,7 +16,6 @@ from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 from replay.pool import SamplePool
 from runtime.config import ConfigError
-from runtime.pretrain import PretrainResult, pretrain
 from runtime.pretraining.config import PretrainConfig
 from runtime.pretraining.loop import Collaborators, Rhythm, TrainingDiverged, train
 from runtime.pretraining.progress import PlainProgress, clock_time, open_progress
@@ -29,61 +25,14 @@ from runtime.pretraining.trainer import Recipe, Trainer
 from runtime.pretraining.validation import mean_iou
 from streams.datasets.labels import CITYSCAPES
 from streams.stream import StreamNotOpened, UnknownStream
+from tests.runtime.trainings import run_quietly, street_scenes, tiny
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def camvid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixteen 32x64 street scenes in CamVid's layout: sky above, road below, a car somewhere on it."""
-    folder = tmp_path_factory.mktemp("camvid")
-    generator = np.random.default_rng(0)
-    lines = []
-    (folder / "train").mkdir()
-    (folder / "trainannot").mkdir()
-    for number in range(16):
-        horizon, left = int(generator.integers(10, 20)), int(generator.integers(0, 48))
-        label = np.full((32, 64), 3, np.uint8)
-        label[:horizon] = 0
-        label[horizon + 2 : horizon + 10, left : left + 14] = 8
-        colours = np.zeros((12, 3))
-        colours[[0, 3, 8]] = (230, 180, 150), (90, 90, 90), (30, 30, 200)
-        image = colours[label] + generator.normal(0, 8, (32, 64, 3))
-        cv2.imwrite(str(folder / f"train/{number:03d}.jpg"), image.clip(0, 255).astype(np.uint8))
-        cv2.imwrite(str(folder / f"trainannot/{number:03d}.png"), label)
-        lines.append(f"train/{number:03d}.jpg trainannot/{number:03d}.png\n")
-    (folder / "train.txt").write_text("".join(lines))
-    return folder
-
-
-def tiny(camvid: Path, out: Path, **changes: Any) -> PretrainConfig:
-    settings: dict[str, Any] = {
-        "dataset": "camvid:train", "data": camvid, "out": out, "size": "32x64", "crop": "32x32", "steps": 6, "batch": 4,
-        "learning_rate": 2e-3, "workers": 0, "device": "cpu", "precision": "fp32",
-    }  # fmt: skip
-    return PretrainConfig(**(settings | changes))
-
-
-def press_ctrl_c() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def run_quietly(
-    config: PretrainConfig, *, after_step: int | None = None, happens: Callable[[], None] = press_ctrl_c
-) -> tuple[PretrainResult, str]:
-    """Trains with a clock that is read about once a step and, after the given one, lets something happen."""
-    calls = 0
-
-    def clock() -> float:
-        nonlocal calls
-        calls += 1
-        if after_step is not None and calls == after_step + 3:
-            happens()
-        return calls * 1e-3
-
-    output = io.StringIO()
-    result = pretrain(config, console=Console(file=output, width=200), clock=clock)
-    return result, output.getvalue()
+    return street_scenes(tmp_path_factory.mktemp("camvid"))
 
 
 def test_training_learns_and_writes_a_checkpoint_that_says_what_it_is(camvid: Path, tmp_path: Path) -> None:
