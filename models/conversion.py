@@ -68,7 +68,7 @@ def convert(
     """Our network of the file's. CheckpointInvalid, naming the first fault, where it is not complete.
 
     Another `num_classes` than the file's draws a new classifier (torch's global generator), `allow_encoder` a new head
-    where there is none; nothing else may be missing, left over or of another shape.
+    where there is none; nothing else may be missing, left over, of another shape or not finite.
     """
     conversion = _compared(file, network, num_classes)
     report = conversion.report
@@ -79,6 +79,12 @@ def convert(
         )
     if fault := report.fault():
         raise CheckpointInvalid(f"{file.path}: {fault}; nothing was written")
+    for name, tensor in conversion.state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointInvalid(
+                f"{file.path}: {name} holds values that are not finite, left by a training that diverged or by damage; "
+                "give an earlier or another file"
+            )
     return conversion
 
 

@@ -1,6 +1,7 @@
 """Every layout gives Hugging Face's logits on the same weights; nothing is loaded in part, or in silence."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -211,6 +212,8 @@ def test_another_number_of_classes_draws_the_classifier_and_nothing_else(tmp_pat
         (lambda s: s.update({"backbone.norm1.weight": torch.zeros(3)}), "stages.0.norm.weight is 3, expected 32"),
         (lambda s: s.pop("backbone.patch_embed3.proj.weight"), "no patch embedding of stage 3"),
         (lambda s: s.pop("backbone.block4.1.norm1.weight"), "are missing"),
+        (lambda s: s["backbone.norm2.bias"].fill_(math.nan), "stages.1.norm.bias holds values that are not finite"),
+        (lambda s: s["decode_head.linear_pred.bias"].fill_(math.inf), "head.classifier.bias holds values"),
     ],
 )
 def test_a_network_that_is_not_whole_is_refused(tmp_path, theirs, change, message) -> None:
