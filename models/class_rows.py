@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from models.deeplab import DeepLabV2Head
+from models.hrda import HrdaHead
+from models.knet import KNetHead
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.whole_network import PassingHead
@@ -20,8 +22,8 @@ NEVER = -1e3  # a logit below all others; finite, so that entropies are too
 def take_classes(model: SegmentationModel, decoder: LightDecoder | None, rows: Sequence[int | None]) -> None:
     """Class n becomes the class that was rows[n]; where that is None it is never answered."""
     head = model.head
-    if isinstance(head, PassingHead):
-        head.take(rows, never=NEVER)
+    if isinstance(head, PassingHead | KNetHead | HrdaHead):
+        head.choice.take(rows, never=NEVER)
     else:
         for layer in head.branches if isinstance(head, DeepLabV2Head) else [head.classifier]:
             assert isinstance(layer, nn.Conv2d)

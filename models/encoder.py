@@ -46,3 +46,8 @@ class Encoder(Protocol):
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+def of_whole_images(map_VCHW: Tensor, num_images: int) -> Tensor:
+    """The maps (B, C, H, W) of images as a whole, where an encoder gives more: parts of each, behind it (HRDA)."""
+    return map_VCHW.view(num_images, -1, *map_VCHW.shape[1:])[:, 0]

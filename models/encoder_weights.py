@@ -11,6 +11,7 @@ from pathlib import Path
 
 from models.checkpoint import load_into
 from models.conversion import convert
+from models.hrda import HrdaEncoder
 from models.mit import MixTransformer
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
@@ -22,13 +23,14 @@ ENCODER = "encoder."
 
 def load_encoder_weights(model: SegmentationModel, path: Path) -> None:
     """Fill the model's encoder; CheckpointInvalid, in one line, for files of another encoder or of none."""
-    if not isinstance(model.encoder, MixTransformer):
+    encoder = model.encoder.base if isinstance(model.encoder, HrdaEncoder) else model.encoder
+    if not isinstance(encoder, MixTransformer):
         load_timm_encoder(model, path)
         return
     conversion = convert(read_weights(path), allow_encoder=True)
     state = {name.removeprefix(ENCODER): t for name, t in conversion.state.items() if name.startswith(ENCODER)}
     try:
-        load_into(model.encoder, state)
+        load_into(encoder, state)
     except CheckpointInvalid as error:
         raise CheckpointInvalid(
             f"{path}: holds the encoder of {conversion.model}, which does not fit {model.name}: {error}"

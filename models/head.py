@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.linear import linear
 from models.points import at_points
+from models.supervision import Supervised
 
 
 class Head(nn.Module):
@@ -42,6 +43,10 @@ class Head(nn.Module):
         Cheaper than `forward` only where a pixel's embedding does not need its neighbours'.
         """
         return self.classify(self.embed_at(features, points_BN))
+
+    def supervised(self, features: Sequence[Tensor]) -> list[Supervised]:
+        """What supervised training learns from; its last answer is `forward`'s."""
+        return [Supervised(self(features))]
 
     def embed_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
         """The embedding (B, E, N, 1) at points."""

@@ -22,6 +22,7 @@ from models.head import Head
 from models.linear import Linear, linear
 from models.mit import NUM_STAGES
 from models.points import interpolated_at
+from models.supervision import Supervised
 from models.tensorfile import CheckpointInvalid
 
 
@@ -165,6 +166,10 @@ class SegmentationModel(nn.Module):
     def forward(self, x_B3HW: Tensor) -> Tensor:
         logits_BKHW: Tensor = self.head(self.encoder(x_B3HW))
         return logits_BKHW
+
+    def supervised(self, x_B3HW: Tensor) -> list[Supervised]:
+        """What supervised training learns from (`models.supervision`); random places are of torch's own generator."""
+        return self.head.supervised(self.encoder(x_B3HW))
 
     def train(self, mode: bool = True) -> "SegmentationModel":
         """Training mode for what learns; frozen modules (dropout, drop path, batch norm too) stay in eval mode."""

@@ -22,6 +22,9 @@ from models.deeplab import DeepLabV2Head, DeepLabV3PlusHead
 from models.dense_heads import LinearHead, UperNetHead
 from models.encoder import ModelUnsuitable
 from models.head import Head
+from models.hrda import PREFIX as HRDA
+from models.hrda import HrdaEncoder
+from models.knet import KNetHead
 from models.mit import NUM_STAGES
 from models.segformer import SegFormerHead, SegmentationModel
 from models.tensorfile import CheckpointInvalid, read_tensors
@@ -52,13 +55,18 @@ class HeadKind:
     output_stride: int | None = None
 
 
+def _upernet(encoder: TimmEncoder, num_classes: int) -> UperNetHead:
+    return UperNetHead(encoder.channels, strides=encoder.strides, num_classes=num_classes)
+
+
 HEADS: dict[str, HeadKind] = {
     "segformer": HeadKind(
         lambda encoder, K: SegFormerHead(encoder.channels, embed_channels=EMBED_CHANNELS, num_classes=K)
     ),
     "linear": HeadKind(lambda encoder, K: LinearHead(encoder.channels, num_classes=K)),
-    "upernet": HeadKind(lambda encoder, K: UperNetHead(encoder.channels, strides=encoder.strides, num_classes=K)),
+    "upernet": HeadKind(_upernet),
     "daformer": HeadKind(lambda encoder, K: separable_aspp_head(encoder.channels, K)),
+    "knet": HeadKind(lambda encoder, K: KNetHead(_upernet(encoder, K))),
     "deeplabv2": HeadKind(lambda encoder, K: DeepLabV2Head(encoder.channels, num_classes=K), 8),
     "deeplabv3plus": HeadKind(lambda encoder, K: DeepLabV3PlusHead(encoder.channels, num_classes=K), 16),
 }
@@ -79,19 +87,20 @@ def build_timm(name: str, num_classes: int) -> SegmentationModel:
 
 
 def load_timm_encoder(model: SegmentationModel, path: Path) -> None:
-    """Fill the encoder of a `timm:` model from a safetensors file in the layout of timm or of the network's authors.
+    """Fill the encoder of a `timm:` model, within HRDA too, from a safetensors file in the layout of timm or of the
+    network's authors.
 
     timm maps the names, as for weights of its own. CheckpointInvalid where the file does not fit.
     """
     tensors, _ = read_tensors(path)
-    architecture, _, head = model.name.removeprefix(PREFIX).partition("+")
+    architecture, _, head = model.name.removeprefix(HRDA).removeprefix(PREFIX).partition("+")
     try:
         encoder = _encoder(architecture, HEADS[head].output_stride if head else None, tensors)
     except (RuntimeError, KeyError) as error:
         fault = " ".join(str(error).split())[:300]
         raise CheckpointInvalid(f"{path}: not weights of {architecture} ({fault})") from error
     weights: nn.Module = encoder
-    target: Any = model.encoder
+    target: Any = model.encoder.base if isinstance(model.encoder, HrdaEncoder) else model.encoder
     target.load_state_dict(weights.state_dict())
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.class_choice import ClassChoice
 from models.encoder import ModelUnsuitable
 from models.head import Head
 from models.mit import NUM_STAGES
@@ -59,27 +60,17 @@ class PassingHead(Head):
         super().__init__()
         self.num_classes = num_classes
         self.embed_channels = num_classes
-        self.rows_K: Tensor | None
-        self.offsets_K11: Tensor | None
-        self.register_buffer("rows_K", None, persistent=False)
-        self.register_buffer("offsets_K11", None, persistent=False)
+        self.choice = ClassChoice()
 
     def embed(self, features: Sequence[Tensor]) -> Tensor:
         return features[-1]
 
     def classify(self, embedding_BEHW: Tensor) -> Tensor:
-        if self.rows_K is None or self.offsets_K11 is None:
-            return embedding_BEHW
-        return embedding_BEHW.index_select(1, self.rows_K) + self.offsets_K11
+        logits_BKHW: Tensor = self.choice(embedding_BEHW)
+        return logits_BKHW
 
     def forward_at(self, features: Sequence[Tensor], points_BN: Tensor) -> Tensor:
         return at_points(self(features), points_BN)
-
-    def take(self, rows: Sequence[int | None], *, never: float) -> None:
-        """From now on class n is the module's class rows[n]; where that is None, `never` is added to the logit."""
-        self.num_classes = len(rows)
-        self.rows_K = torch.tensor([row or 0 for row in rows])
-        self.offsets_K11 = torch.tensor([never if row is None else 0.0 for row in rows])[:, None, None]
 
 
 def whole_network(

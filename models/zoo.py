@@ -3,6 +3,7 @@
     model = build_model("segformer_b0", num_classes=19)           # .encoder, .head; random weights
     logits_BKhw = model(x_B3HW)                                   # stride 4
     model = build_model("timm:convnext_tiny", num_classes=19)     # any encoder of timm, see `models.timm_models`
+    model = build_model("hrda:daformer_b5", num_classes=19)       # any of these two within HRDA, see `models.hrda`
     model = build_model("hf:some/folder", num_classes=19)         # a saved network of transformers, with its weights
     model = build_model("mine.nets:make", num_classes=19)         # what a function of the user's returns
 
@@ -15,11 +16,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from models.daformer import EMBED_CHANNELS, interlaced_head, separable_aspp_head
+from models.encoder import ModelUnsuitable
 from models.head import Head
+from models.hrda import PREFIX as HRDA
+from models.hrda import hrda_of
 from models.hugging_face import build_hugging_face
+from models.knet import KNetHead
 from models.mit import MIT_CONFIGS, MitConfig, MixTransformer
 from models.mmseg_head import RectifiedHead
 from models.segformer import SegFormerHead, SegmentationModel
+from models.timm_models import PREFIX as TIMM
 from models.timm_models import build_timm
 from models.whole_network import build_imported
 
@@ -46,6 +52,11 @@ def rectified_head_of(embed_channels: int) -> BuildHead:
     return lambda channels, num_classes: RectifiedHead(channels, embed_channels=embed_channels, num_classes=num_classes)
 
 
+def knet_head(channels: Sequence[int], num_classes: int) -> KNetHead:
+    """K-Net on SegFormer's head of 256 channels."""
+    return KNetHead(SegFormerHead(channels, embed_channels=EMBED_CHANNELS, num_classes=num_classes))
+
+
 def _sizes(stem: str, configs: dict[str, MitConfig], head: Callable[[str], BuildHead]) -> dict[str, Build]:
     names = {size: f"{stem}_{size}" for size in SIZES}
     return {names[size]: partial(build_mit, name=names[size], config=configs[size], head=head(size)) for size in SIZES}
@@ -61,15 +72,33 @@ MODELS: dict[str, Build] = {
     **_sizes("daformer", MIT_CONFIGS, lambda _: separable_aspp_head),
     **_sizes("daformer_isa", MIT_CONFIGS, lambda _: interlaced_head),
     **_sizes("daformer_conv1", MIT_CONFIGS, lambda _: segformer_head_of(EMBED_CHANNELS)),
+    **_sizes("knet", MIT_CONFIGS, lambda _: knet_head),
 }
 
 
+def build_hrda(name: str, num_classes: int) -> SegmentationModel:
+    """HRDA around the model named behind the prefix: one of MODELS or of timm's. ModelUnsuitable for others."""
+    inner = name.removeprefix(HRDA)
+    if has_light_decoder(inner):
+        plain = inner.replace("hamlet", "segformer")
+        raise ModelUnsuitable(f"{name}: HRDA has no place for a light decoder; use {HRDA}{plain}")
+    if inner not in MODELS and not inner.startswith(TIMM):
+        near = difflib.get_close_matches(inner, MODELS, n=3, cutoff=0.4) or list(MODELS)
+        raise ModelUnsuitable(
+            f"{name}: HRDA needs an encoder and a head that are known here, {HRDA}{TIMM}ENCODER or {HRDA}MODEL; "
+            f"nearest: {', '.join(HRDA + model for model in near)}"
+        )
+    return hrda_of(name, build_model(inner, num_classes=num_classes))
+
+
 FAMILIES: dict[str, Callable[[str, int], SegmentationModel]] = {  # by the prefix of a name
-    "timm:": build_timm,
+    TIMM: build_timm,
+    HRDA: build_hrda,
     "hf:": build_hugging_face,
 }
 FORMS = (
     "timm:ENCODER or timm:ENCODER+HEAD (an encoder of timm, such as timm:swin_tiny_patch4_window7_224)",
+    "hrda:MODEL (one of these in several resolutions, such as hrda:daformer_b5 or hrda:timm:convnext_tiny)",
     "hf:FOLDER (a segmentation network of Hugging Face's transformers, saved there)",
     "package.module:function (your own; called with the number of classes, returns a module that gives logits)",
 )

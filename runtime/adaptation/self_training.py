@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.encoder import of_whole_images
 from models.feature_distance import feature_distance, thing_cells
 from models.losses import cross_entropy, shrink_labels, weighted_cross_entropy
 from models.preprocess import certainty, labels_of, normalise, to_tensor, upsample_logits
@@ -100,7 +101,8 @@ class SelfTraining:
         with in_training_mode(student, self._generator):
             features = student.encoder(x_B3HW)
             on_source = self._source_loss(student.head(features), source.labels_BHW)
-            on_features = self._feature_loss(features[-1], x_B3HW, source.labels_BHW, num_classes=student.num_classes)
+            deepest_BCHW = of_whole_images(features[-1], x_B3HW.shape[0])
+            on_features = self._feature_loss(deepest_BCHW, x_B3HW, source.labels_BHW, num_classes=student.num_classes)
             on_mixed = self._mixed_loss(student(normalise(mixed_BHWC.to(self._device))), mixed)
         return MixLosses(on_source, on_features, on_mixed)
 
@@ -153,7 +155,7 @@ class SelfTraining:
         if self._rule.feature_weight == 0.0:
             return features_BCHW.new_zeros(())
         with torch.no_grad():
-            fixed_BCHW = self._frozen.encoder(x_B3HW)[-1]
+            fixed_BCHW = of_whole_images(self._frozen.encoder(x_B3HW)[-1], x_B3HW.shape[0])
         height, width = features_BCHW.shape[-2:]
         cells_BHW = thing_cells(labels_BHW, (height, width), num_classes=num_classes).to(self._device)
         return self._rule.feature_weight * feature_distance(features_BCHW, fixed_BCHW, cells_BHW)

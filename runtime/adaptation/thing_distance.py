@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from models.encoder import of_whole_images
 from models.feature_distance import feature_distance, thing_cells
 from models.preprocess import normalise
 from models.segformer import SegmentationModel
@@ -47,11 +48,11 @@ class ThingDistance:
             images_BHWC[0], labels_BHW[0], target.crop_share, generator=self._generator
         )
         x_B3HW = normalise(image_HWC[None].to(self._device))
-        features_BCHW = student.encoder(x_B3HW)[-1]
+        features_BCHW = of_whole_images(student.encoder(x_B3HW)[-1], 1)
         size_HW = (features_BCHW.shape[2], features_BCHW.shape[3])
         cells_BHW = thing_cells(label_HW[None], size_HW, num_classes=student.num_classes).to(self._device)
         if not cells_BHW.any():
             return None
         with torch.no_grad():
-            fixed_BCHW = self._static.encoder(x_B3HW)[-1]
+            fixed_BCHW = of_whole_images(self._static.encoder(x_B3HW)[-1], 1)
         return self._weight * feature_distance(features_BCHW, fixed_BCHW, cells_BHW)

@@ -70,7 +70,7 @@ class PretrainConfig:
     Random weights by default."""
     encoder_weights: Path | None = None
     """File to begin the encoder with; random by default. For MiT encoders any that `checkpoint convert` reads, of an
-    encoder or a whole network; for timm: models safetensors in timm's layout or its authors'."""
+    encoder or a whole network; for timm: models safetensors in timm's layout or its authors'; within hrda: alike."""
     validation: str | None = None
     """Split of the data set to score on, none by default; synthetic scores on unseen places by itself."""
     size: str | None = None
@@ -152,7 +152,8 @@ class PretrainConfig:
         share = self.max_class_share
         _require(0 < share <= 1, "max_class_share", share, "above 0, at most 1", "try 0.75")
         if self.encoder_weights is not None:
-            has_known_encoder = ":" not in self.model or self.model.startswith("timm:")
+            inner = self.model.removeprefix("hrda:")
+            has_known_encoder = ":" not in inner or inner.startswith("timm:")
             _require(has_known_encoder, "encoder_weights", self.encoder_weights, "a MiT or timm: model", "leave it out")
             _require(self.checkpoint is None, "encoder_weights", self.encoder_weights, "no --checkpoint", "give one")
         self._check_pipeline()

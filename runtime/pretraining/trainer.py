@@ -7,7 +7,7 @@
 Knows nothing of files, data sets, time or progress.
 """
 
-# B batch, H height, W width, C channels, K classes
+# B batch, H height, W width, C channels
 
 import contextlib
 import copy
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.preprocess import blank_outside, normalise
 from models.segformer import SegmentationModel
+from models.supervision import supervised_loss
 from runtime.pretraining.config import Curve
 from runtime.pretraining.objective import AT_STRIDE, Objective
 from runtime.pretraining.schedule import averaging_decay, learning_rate_factor
@@ -75,8 +76,8 @@ class Trainer:
         if extents_B2 is not None:
             x_B3HW = blank_outside(x_B3HW, extents_B2)
         with self._autocast():
-            logits_BKHW = self._model(x_B3HW)
-        loss = self._recipe.objective(logits_BKHW.float(), labels_BHW)
+            answers = self._model.supervised(x_B3HW)
+        loss = supervised_loss(answers, labels_BHW, self._recipe.objective)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.max_grad_norm)

@@ -149,6 +149,8 @@ def test_blocks_of_a_vit_fall_into_quarters() -> None:
         (CONVNEXT, "SegFormerHead", 4),
         ("timm:test_convnext+upernet", "UperNetHead", 4),
         ("timm:test_convnext+daformer", "DAFormerHead", 4),
+        ("timm:test_convnext+knet", "KNetHead", 4),
+        ("timm:test_vit+knet", "KNetHead", 4),
         ("timm:test_resnet+deeplabv2", "DeepLabV2Head", 8),
         ("timm:test_resnet+deeplabv3plus", "DeepLabV3PlusHead", 4),
     ],
@@ -199,6 +201,16 @@ def test_what_cannot_be_had_is_refused_in_one_line(name, message) -> None:
     with pytest.raises(ModelUnsuitable, match=message) as caught:
         build_model(name, num_classes=2)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_reach_an_encoder_within_hrda(tmp_path) -> None:
+    theirs = reference(CONVNEXT)
+    write_tensors(tmp_path / "theirs.safetensors", theirs.state_dict(), metadata={})
+    model, plain = build_model(f"hrda:{CONVNEXT}", num_classes=2), sample(CONVNEXT)
+    for network in (model, plain):
+        load_timm_encoder(network, tmp_path / "theirs.safetensors")
+    expected, actual = plain.encoder.state_dict(), model.encoder.base.state_dict()
+    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
 
 
 def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path) -> None:

@@ -74,13 +74,17 @@ def test_hamlets_model_gets_its_light_decoder(camvid: Path, tmp_path: Path) -> N
     assert decoder is not None and manifest.model == "hamlet_b0"
 
 
-def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(camvid: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["segformer_b0", "hrda:segformer_b0", "knet_b0"])
+def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(
+    camvid: Path, tmp_path: Path, model: str
+) -> None:
+    """Where HRDA draws its details, too, follows from the state."""
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    run_quietly(tiny(camvid, whole))
-    first, output = run_quietly(tiny(camvid, parts), after_step=2)
+    run_quietly(tiny(camvid, whole, model=model))
+    first, output = run_quietly(tiny(camvid, parts, model=model), after_step=2)
     assert not first.is_complete and 0 < first.num_steps_done < 6
     assert "the same command goes on" in output and not parts.exists()
-    second, output = run_quietly(tiny(camvid, parts))
+    second, output = run_quietly(tiny(camvid, parts, model=model))
     assert second.is_complete and f"going on from step {first.num_steps_done} of 6" in output
     expected, actual = load_checkpoint(whole), load_checkpoint(parts)
     assert actual[1].sha256 == expected[1].sha256
@@ -106,6 +110,14 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_refused(camvid: Path, tmp
     config.partial.write_bytes(config.partial.read_bytes()[:1000])
     with pytest.raises(CheckpointInvalid, match="not a complete safetensors file"):
         run_quietly(config)
+
+
+@pytest.mark.parametrize("model", ["hrda:segformer_b0", "hrda:timm:test_convnext", "knet_b0", "timm:test_vit+knet"])
+def test_models_with_several_answers_learn_from_all_of_them(camvid: Path, tmp_path: Path, model: str) -> None:
+    first, _ = run_quietly(tiny(camvid, tmp_path / "short.safetensors", model=model, steps=1))
+    result, _ = run_quietly(tiny(camvid, tmp_path / "net.safetensors", model=model, steps=30, validation="train"))
+    assert result.loss < 0.7 * first.loss and result.miou is not None
+    assert load_model(tmp_path / "net.safetensors")[0].name == model
 
 
 def test_what_cannot_be_trained_is_said_before_anything_is_written(camvid: Path, tmp_path: Path) -> None:
