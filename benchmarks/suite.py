@@ -79,6 +79,13 @@ def detection(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
+def search(arguments: Sequence[str]) -> int:
+    """Settings for published methods, as many trials for each."""
+    from benchmarks.search import main
+
+    return main(arguments)
+
+
 def soak(arguments: Sequence[str]) -> int:
     """What grows in a long run."""
     from benchmarks.soak import main
@@ -94,6 +101,7 @@ BENCHMARKS: dict[str, Entry] = {
     "adaptation": Entry("a learning step of each method, in ms and in forwards of the same size", adaptation),
     "poison": Entry("served against frozen on clear weather after noise, frozen pictures, wrong labels, NaN", poison),
     "detection": Entry("delays, misses and false alarms of every detector on every signal", detection),
+    "search": Entry("settings of published methods, each tried as often, on short streams of tuning seeds", search),
     "inference": Entry("a forward of each model, against Hugging Face's SegFormer with the same weights", inference),
     "render": Entry("frames per second of the synthetic street and of each weather, on one core", render),
     "soak": Entry("memory, threads, descriptors and latency of a long live run at ten times its rate", soak),

@@ -184,6 +184,7 @@ def _open(
         data=config.stream.data,
         start=start.frame,
         rounds=config.stream.rounds,
+        frames_per_visit=config.stream.frames_per_visit,
         clock=clock,
     )
     stream = open_with(config.stream.stream, options)

@@ -38,6 +38,8 @@ class StreamConfig:
     """Stop after so many frames."""
     rounds: int = 1
     """Play a stream that has an end so many times, one after the other."""
+    frames_per_visit: int | None = None
+    """Frames of a synthetic preset's usual visit, the others in proportion; 75 by default."""
     size: str | None = None
     """HxW that frames are brought to; the size the source model was trained at by default."""
 
@@ -51,6 +53,10 @@ class StreamConfig:
             "--max-frames", self.max_frames, "a count above 0", "leave it out to play to the end",
         )  # fmt: skip
         _require(self.rounds > 0, "--rounds", self.rounds, "a count above 0", "leave it out to play once")
+        _require(
+            self.frames_per_visit is None or self.frames_per_visit > 0,
+            "--frames-per-visit", self.frames_per_visit, "a count above 0", "leave it out for 75",
+        )  # fmt: skip
         if self.size is not None:
             parse_size(self.size)
 

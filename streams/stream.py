@@ -39,8 +39,8 @@ class StreamOptions:
 
     `size_HW` is what frames and labels are resized to. `dataset` (LAYOUT or LAYOUT:SPLIT, lying in the folder `data`)
     gives presets real frames to render their weather on. `rounds` plays a stream that has an end so many times, one
-    after the other. `start` is the index of the first frame, for going on where a run stopped. `clock` reads monotonic
-    seconds.
+    after the other; `frames_per_visit` makes visits of synthetic presets longer or shorter. `start` is the index of the
+    first frame, for going on where a run stopped. `clock` reads monotonic seconds.
     """
 
     size_HW: tuple[int, int] | None = None
@@ -49,6 +49,7 @@ class StreamOptions:
     dataset: str | None = None
     data: Path | None = None
     rounds: int = 1
+    frames_per_visit: int | None = None
     start: int = 0
     clock: Callable[[], float] = time.monotonic
 
@@ -79,6 +80,11 @@ def describe_streams() -> list[str]:
 
 
 def _open_once(uri: str, options: StreamOptions) -> Stream:
+    if options.frames_per_visit is not None and (uri not in PRESETS or options.dataset is not None):
+        raise UnknownStream(
+            f"--frames-per-visit {options.frames_per_visit}: a recording is as long as it is (expected a synthetic "
+            "preset); leave it out, or --dataset, or choose another stream"
+        )
     if uri in PRESETS:
         return _open_preset(uri, options)
     if options.dataset is not None:
@@ -96,7 +102,7 @@ def _open_preset(name: str, options: StreamOptions) -> Stream:
     sequence = PRESETS[name]()
     if options.dataset is None:
         return SyntheticStream(
-            sequence,
+            sequence if options.frames_per_visit is None else sequence.scaled(options.frames_per_visit),
             seed=options.seed,
             size_HW=options.size_HW or SYNTHETIC_SIZE_HW,
             fps=options.fps or SYNTHETIC_FPS,
