@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.conditions import ROOT, code_digest
-from evaluation.run_folder import read_summary
+from evaluation.run_folder import NOTE_FILE, code_of, read_summary
 from models.checkpoint import find_checkpoint
 from models.tensorfile import CheckpointInvalid
 from runtime.config import ConfigError, RuntimeConfig
@@ -39,7 +39,6 @@ from benchmarks.cli import main
 main()
 """
 FAILURES: dict[int, type[Exception]] = {2: ConfigError, 3: StreamNotOpened, 4: CheckpointInvalid}
-NOTE_FILE = "cell.json"
 UNFINISHED = ".unfinished"  # folder of runs that are still going or were cut short
 
 
@@ -148,8 +147,7 @@ def is_finished(run_dir: Path) -> bool:
 
 def codes_of(run_dirs: Sequence[Path]) -> list[str]:
     """Digests of the code the cells were run with, each once; more than one means figures of different code."""
-    notes = [run_dir / NOTE_FILE for run_dir in run_dirs]
-    return sorted({json.loads(note.read_text(encoding="utf-8"))["code"] for note in notes if note.is_file()})
+    return sorted({code for run_dir in run_dirs if (code := code_of(run_dir)) is not None})
 
 
 def plain_name(words: str) -> str:

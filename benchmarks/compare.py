@@ -15,12 +15,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
+from benchmarks.method_words import adaptation_of, method_of
 from benchmarks.options import check_at_least, check_names, with_exam
 from evaluation.compare import compare
 from evaluation.comparison_tables import rich_tables, write_comparison
 from evaluation.oracle import Oracle
 from runtime.config import (
-    AdaptationConfig,
     ConfigError,
     ModelConfig,
     ReplayConfig,
@@ -40,7 +40,8 @@ class CompareConfig:
     """Run several methods on the same stream and compare their scores."""
 
     methods: str = "styled,dacs,frozen"
-    """Methods, separated by commas, the oracle among them; with components as METHOD+NAME or METHOD+NAME=WEIGHT."""
+    """Methods, separated by commas, the oracle among them; with components as METHOD+NAME or METHOD+NAME=WEIGHT, with
+    settings other than their own as METHOD@learning-rate=VALUE and METHOD@ema-decay=VALUE."""
     seeds: str = "0"
     """Seeds, separated by commas; figures are means over them."""
     latency: str | None = None
@@ -56,7 +57,9 @@ class CompareConfig:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     def __post_init__(self) -> None:
-        check_names("--methods", ",".join(words.split("+")[0] for words in self.methods.split(",")), Oracle().methods)
+        check_names("--methods", ",".join(method_of(words) for words in self.methods.split(",")), Oracle().methods)
+        for words in self.methods.split(","):
+            adaptation_of(words)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
         if self.latency is not None and self.latency != RECORDED:
@@ -74,7 +77,8 @@ def run_comparison(config: CompareConfig) -> Path:
     codes = codes_of(run_dirs)
     if len(codes) > 1:
         print(f"note: the runs are of different code ({', '.join(codes)}); another --out starts anew")
-    comparison = compare(run_dirs)
+    words = [words for words, _ in grid(config)]
+    comparison = compare(run_dirs, names=dict(zip(run_dirs, words, strict=True)))
     Console().print(rich_tables(comparison))
     return write_comparison(comparison, folder)
 
@@ -88,14 +92,19 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
             RuntimeConfig(
                 stream=config.stream,
                 model=config.model,
-                adaptation=_adaptation(method),
+                adaptation=adaptation_of(method),
                 replay=with_exam(config.replay),
                 run=RunConfig(pace="lockstep", seed=int(seed), latency=latency, quiet=True),
                 web=WebConfig(web=False),
             ),
         )
-        for method, seed in product(config.methods.split(","), config.seeds.split(","))
+        for method, seed in grid(config)
     ]
+
+
+def grid(config: CompareConfig) -> list[tuple[str, str]]:
+    """Methods in their words, and seeds, in the order of the cells."""
+    return list(product(config.methods.split(","), config.seeds.split(",")))
 
 
 def timed_by(run_dirs: Sequence[Path], cells: Sequence[Cell]) -> Sequence[Cell]:
@@ -105,8 +114,3 @@ def timed_by(run_dirs: Sequence[Path], cells: Sequence[Cell]) -> Sequence[Cell]:
         for cell, run_dir in zip(cells, run_dirs, strict=True)
     ]
 
-
-def _adaptation(words: str) -> AdaptationConfig:
-    """Of a method with its components, in the words in which runs name them."""
-    method, *components = words.split("+")
-    return AdaptationConfig(method=method, with_=",".join(components))

@@ -4,9 +4,10 @@
     udaseg-runtime compare --stream rain_sequence --methods tent,tent@learning-rate=0.00012,styled
 
 Methods come with the settings of their papers, found on other networks and far longer streams. Here each gets as many
-trials as any other: its published learning rate and multiples of it, then, at the best rate, other shares of the average
-that serves. What has the highest mean hmean over the streams is chosen; it stands beside the published row in `compare`,
-in the same words. Trials are lockstep runs through the front door; finished ones are used again.
+trials as any other: its published settings, then rates `--factor` apart, upwards as long as that helps, else downwards,
+else by smaller steps, then, at the best rate, another decay of the average that serves. What has the highest mean hmean over the
+streams is chosen; it stands beside the published row in `compare`, in the same words. Trials are lockstep runs through
+the front door; finished ones are used again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
+from benchmarks.cells import Cell, Launch, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.method_words import adaptation_of, with_setting
 from benchmarks.options import check_at_least, check_names
@@ -46,10 +47,12 @@ class SearchConfig:
     """Synthetic presets, separated by commas."""
     seeds: str = "10"
     """Seeds, separated by commas; none that anything is measured on."""
-    factors: str = "0.25,4,16"
-    """What the published learning rate is multiplied by, separated by commas."""
-    decays: str = "0.9"
-    """Shares of the average that serves, tried at the best rate, separated by commas."""
+    factor: float = 4.0
+    """What a learning rate is multiplied or divided by."""
+    rates: int = 3
+    """Learning rates tried besides the published one."""
+    ema_decay: float = 0.9
+    """Decay of the average that serves, tried at the best rate; published are 0 (no average) and 0.999."""
     frames_per_visit: int = 8
     """Frames of a usual visit."""
     size: str = "128x256"
@@ -70,8 +73,9 @@ class SearchConfig:
         check_names("--streams", self.streams, PRESETS)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 10,11")
-        numbers("--factors", self.factors)
-        numbers("--decays", self.decays)
+        if self.factor <= 1:
+            raise ConfigError(f"--factor {self.factor:g}: expected above 1; try 4")
+        check_at_least("--rates", self.rates, 1)
         check_at_least("--jobs", self.jobs, 1)
         check_save_name(self.save)
 
@@ -108,13 +112,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def searched(config: SearchConfig, method: str) -> list[Trial]:
-    """The published settings first, other rates, then other averages at the best rate."""
-    rate = METHODS[method].recipe.learning_rate
-    rates = [with_setting(method, "learning-rate", rate * factor) for factor in numbers("--factors", config.factors)]
-    by_rate = tried(config, [method, *rates])
-    base = best(by_rate).words
-    decays = [with_setting(base, "ema-decay", decay) for decay in numbers("--decays", config.decays)]
-    return [*by_rate, *tried(config, decays)]
+    """The published settings first, other rates in the order tried, then the average at the best rate."""
+    published = METHODS[method].recipe.learning_rate
+    trials, rate, factor = tried(config, [method]), published, config.factor
+    for _ in range(config.rates):
+        trials += tried(config, [with_setting(method, "learning-rate", rate * factor)])
+        if best(trials) is trials[-1]:
+            rate *= factor
+        else:
+            factor = 1 / factor if rate == published and factor > 1 else factor**0.5
+    return [*trials, *tried(config, [with_setting(best(trials).words, "ema-decay", config.ema_decay)])]
 
 
 def best(trials: Sequence[Trial]) -> Trial:
@@ -182,13 +189,3 @@ def trials_table(trials: Sequence[Trial], *, chosen: Sequence[str], streams: Seq
         note=NOTE,
     )
 
-
-def numbers(option: str, words: str) -> list[float]:
-    """Numbers above 0, separated by commas."""
-    try:
-        found = [float(word) for word in words.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(0 < value < float("inf") for value in found):
-        raise ConfigError(f"{option} {words}: expected numbers above 0 and commas; for example 0.25,4")
-    return found

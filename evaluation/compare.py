@@ -8,16 +8,18 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from evaluation.bootstrap import Interval, Replicates, interval, pooled, resample
 from evaluation.ceiling import with_ceiling
 from evaluation.comparison_figures import FIGURES
 from evaluation.curves import WindowedCurve, mean_curve, windowed_curve
-from evaluation.run_folder import NotARunFolder, Row, lookup, number, read_summary
+from evaluation.run_folder import NotARunFolder, Row, code_of, lookup, number, read_summary
 from evaluation.slices import SLICES_NAME, read_slices
 from runtime.scores import POINTS
 
 SAME_ACROSS_RUNS = ("stream", "model", "size", "pace", "latency")
+NO_NAMES: Mapping[Path, str] = MappingProxyType({})
 POOLING_SEED = 0  # the same for all methods, so that equal runs get equal intervals
 
 
@@ -45,7 +47,8 @@ class Spread:
 class MethodFigures:
     """One method: `figures` by the names in FIGURES, `visits` its mIoU by visit, both over its runs.
 
-    `track` says what it needs besides the stream (empty where runs do not tell). `intervals`, in points, are of hmean,
+    `track` says what it needs besides the stream (empty where runs do not tell), `codes` are digests of the code its
+    runs were made with, each once (none where runs do not tell). `intervals`, in points, are of hmean,
     hmean_frozen and gain, and under `lead` of its hmean less that of the method ranked next, on the same frames; none
     where runs left no slices, or have no seed in common. `windowed` is its mIoU along the stream; None where no
     run is as long as a window.
@@ -54,6 +57,7 @@ class MethodFigures:
     method: str
     track: str
     seeds: tuple[int, ...]
+    codes: tuple[str, ...]
     figures: Mapping[str, Spread]
     intervals: Mapping[str, Interval]
     visits: tuple[Spread, ...]
@@ -79,6 +83,7 @@ class _Group:
 
     method: str
     summaries: Sequence[Row]
+    codes: Sequence[str]
     replicates: Mapping[int, Replicates]
     curves: Sequence[WindowedCurve]
 
@@ -89,8 +94,8 @@ class _Group:
         return (-gain if gain == gain else math.inf, cost if cost == cost else math.inf, self.method)
 
 
-def compare(run_dirs: Sequence[Path]) -> Comparison:
-    """Figures of finished runs by method.
+def compare(run_dirs: Sequence[Path], *, names: Mapping[Path, str] = NO_NAMES) -> Comparison:
+    """Figures of finished runs by method, or by what `names` calls a run where the same method ran in several ways.
 
     Raises:
         NotARunFolder: a folder has no readable summary.
@@ -104,7 +109,7 @@ def compare(run_dirs: Sequence[Path]) -> Comparison:
     conditions = {key: str(value) for key, value in shared.items() if value is not None}
     by_method: dict[str, list[Path]] = {}
     for run_dir, summary in summaries.items():
-        by_method.setdefault(str(summary.get("method")), []).append(run_dir)
+        by_method.setdefault(names.get(run_dir, str(summary.get("method"))), []).append(run_dir)
     groups = sorted(
         (_group(method, {path: summaries[path] for path in paths}) for method, paths in by_method.items()),
         key=lambda group: group.rank,
@@ -161,7 +166,8 @@ def _group(method: str, summaries: Mapping[Path, Row]) -> _Group:
     }
     replicates = {seed: resample(slices, seed=seed) for seed, slices in counts.items()}
     curves = [windowed_curve(slices) for slices in counts.values()]
-    return _Group(method, list(summaries.values()), replicates, curves)
+    codes = sorted({code for run_dir in summaries if (code := code_of(run_dir)) is not None})
+    return _Group(method, list(summaries.values()), codes, replicates, curves)
 
 
 def _method_figures(group: _Group, following: _Group | None, num_visits: int) -> MethodFigures:
@@ -169,6 +175,7 @@ def _method_figures(group: _Group, following: _Group | None, num_visits: int) ->
         method=group.method,
         track=str(group.summaries[0].get("track") or ""),
         seeds=tuple(_seed(summary) for summary in group.summaries),
+        codes=tuple(group.codes),
         figures={name: _spread(group.summaries, name) for name in FIGURES},
         intervals=_intervals(group.replicates, {} if following is None else following.replicates),
         visits=_visit_spreads(group.summaries, "miou", num_visits),

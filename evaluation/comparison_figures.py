@@ -152,6 +152,9 @@ NOTES = {
         "Recurrence gain: later visits to a domain less the first, beside the frozen model's; frames the second visit "
         "took to its plateau. Worst later round: its hmean less the first round's."
     ),
-    "Cost": "Learning steps and how long they and the frames took, on the machine the runs were made on.",
+    "Cost": (
+        "Learning steps and how long they and the frames took, on the machine the runs were made on; code is a digest "
+        "of what ran."
+    ),
     "Memory and parameters": "Peak memory is of the whole process. Trainable: parameters that learn.",
 }

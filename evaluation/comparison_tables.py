@@ -26,7 +26,7 @@ SHADOW = "frozen (shadow)"  # the source model beside the adapted one, not a run
 BRACKETED = {"gain": "95 %"}  # figure -> heading of the column with its interval, right of it
 LEAD = "over next"
 IMPLIED = ("hmean_frozen",)  # figures the terminal has no room for: hmean less gain
-WORDS = ("method", "track", "visit")  # columns of words stand at the left
+WORDS = ("method", "track", "visit", "code")  # columns of words stand at the left
 COLORS = {"good": "green", "bad": "red"}
 
 
@@ -143,6 +143,8 @@ def _grid(comparison: Comparison, title: str, *, is_brief: bool) -> _Grid | None
         columns.append(_interval_column(comparison, "lead", LEAD))
     if title == "Score" and not is_brief:
         columns.insert(0, _plain_column("runs", [str(len(row.seeds)) for row in comparison.methods]))
+    if title == "Cost" and not is_brief and any(row.codes for row in comparison.methods):
+        columns.append(_plain_column("code", [" and ".join(row.codes) or page.UNKNOWN for row in comparison.methods]))
     columns.insert(0, _plain_column("track", [row.track or page.UNKNOWN for row in comparison.methods]))
     columns.insert(0, _plain_column("method", [row.method for row in comparison.methods]))
     return _Grid(

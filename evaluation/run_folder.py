@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]  # one JSON object as written: its values are whatever JSON holds
+NOTE_FILE = "cell.json"  # beside a run made by a benchmark: the digest of the code it ran, and the seconds it took
 
 
 class NotARunFolder(ValueError):
@@ -73,14 +74,23 @@ def lookup(row: Row | None, path: str) -> Any:
 
 def read_summary(run_dir: Path) -> Row | None:
     """`summary.json` of a run folder; None where there is none, or one that is not whole."""
-    path = run_dir / "summary.json"
+    return _read_object(run_dir / "summary.json")
+
+
+def code_of(run_dir: Path) -> str | None:
+    """The digest of the code a benchmark made this run with; None where there is no note of it."""
+    code = lookup(_read_object(run_dir / NOTE_FILE), "code")
+    return code if isinstance(code, str) else None
+
+
+def _read_object(path: Path) -> Row | None:
     if not path.is_file():
         return None
     try:
-        summary = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        row = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except json.JSONDecodeError:
         return None
-    return summary if isinstance(summary, dict) else None
+    return row if isinstance(row, dict) else None
 
 
 def _read_events(path: Path) -> tuple[dict[str, list[Row]], int]:
