@@ -113,4 +113,3 @@ def timed_by(run_dirs: Sequence[Path], cells: Sequence[Cell]) -> Sequence[Cell]:
         replace(cell, config=replace(cell.config, run=replace(cell.config.run, latency=str(run_dir))))
         for cell, run_dir in zip(cells, run_dirs, strict=True)
     ]
-

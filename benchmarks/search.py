@@ -5,9 +5,9 @@
 
 Methods come with the settings of their papers, found on other networks and far longer streams. Here each gets as many
 trials as any other: its published settings, then rates `--factor` apart, upwards as long as that helps, else downwards,
-else by smaller steps, then, at the best rate, another decay of the average that serves. What has the highest mean hmean over the
-streams is chosen; it stands beside the published row in `compare`, in the same words. Trials are lockstep runs through
-the front door; finished ones are used again.
+else by smaller steps, then, at the best rate, another decay of the average that serves. What has the highest mean hmean
+over the streams is chosen; it stands beside the published row in `compare`, in the same words. Trials are lockstep runs
+through the front door; finished ones are used again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -188,4 +188,3 @@ def trials_table(trials: Sequence[Trial], *, chosen: Sequence[str], streams: Seq
         ),
         note=NOTE,
     )
-

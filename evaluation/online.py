@@ -170,7 +170,7 @@ class OnlineScore:
         with self._lock:
             self._pair.add(served_KK, frozen_KK)
             if (visit := self._visits.find(event.frame.index)) is not None:
-                visit.pair.add(served_KK, frozen_KK)
+                visit.add_shadowed(served_KK, frozen_KK)
                 key = SliceKey(visit.name, visit.visit, event.frame.index // (self._round_length or sys.maxsize))
                 self._slices.add(key, event.frame.index, served_KK, frozen_KK)
             self._recent_pair.push(self._num_scored, served_KK, frozen_KK)

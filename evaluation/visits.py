@@ -43,6 +43,11 @@ class VisitTally:
         self.served.add(counts_KK)
         self.recovery.update(counts_KK)
 
+    def add_shadowed(self, served_KK: np.ndarray, frozen_KK: np.ndarray) -> None:
+        """A frame that the frozen model answered too."""
+        self.pair.add(served_KK, frozen_KK)
+        self.recovery.update_frozen(frozen_KK)
+
     def score(self) -> VisitScore | None:
         """The visit's score, on shadowed frames alone where there are any; None while no labelled pixel was seen."""
         if self.served.num_pixels == 0:
@@ -111,27 +116,33 @@ class Recovery:
 
     With m(i) the mIoU over frames i .. i+9 of the visit, the plateau is the mean of m over the windows that lie in the
     visit's second half, and the recovery time is the smallest i with m(i) >= 0.95 * plateau: 0 where the visit began
-    at its plateau. Both sides use windows of one length, because mIoU over more frames meets more (rare) classes. A
-    visit longer than RECOVERY_HORIZON frames is judged by its first ones.
+    at its plateau. Both sides use windows of one length, because mIoU over more frames meets more (rare) classes.
+    Scenery moves m too, by more than those 5 %, and the frozen model's f(i) likewise: where the frozen model answered
+    every frame, m(i) counts less what f(i) is above its mean over the second half, so the frozen model itself has a
+    recovery time of 0. A visit longer than RECOVERY_HORIZON frames is judged by its first ones.
     """
 
     def __init__(self, num_classes: int) -> None:
-        self._sliding = SlidingConfusion(num_classes, length=RECOVERY_FRAMES)
-        self._num_frames = 0
-        self._window_mious = array("d")
+        self._served = _Windows(num_classes)
+        self._frozen = _Windows(num_classes)
 
     def update(self, counts_KK: np.ndarray) -> None:
-        if self._num_frames == RECOVERY_HORIZON:
-            return
-        self._sliding.push(self._num_frames, counts_KK)
-        self._num_frames += 1
-        if self._num_frames >= RECOVERY_FRAMES:
-            self._window_mious.append(self._sliding.miou)
+        """One more frame of the visit, as served."""
+        self._served.push(counts_KK)
+
+    def update_frozen(self, counts_KK: np.ndarray) -> None:
+        """A frame of the visit as the frozen model answered it; of frames in order, as many as it answered."""
+        self._frozen.push(counts_KK)
 
     def frames(self) -> int | None:
         """Frames until recovered; None while the visit has no whole window in its second half (20 frames needed)."""
-        mious = np.array(self._window_mious)
-        settled = mious[(self._num_frames + 1) // 2 :]
+        mious, num_frames = self._served.mious(), min(self._served.num_frames, RECOVERY_HORIZON)
+        second_half = slice((num_frames + 1) // 2, None)
+        if self._frozen.num_frames == self._served.num_frames:
+            frozen = self._frozen.mious()
+            if not np.isnan(frozen[second_half]).all():
+                mious = mious - (frozen - np.nanmean(frozen[second_half]))
+        settled = mious[second_half]
         settled = settled[~np.isnan(settled)]
         if settled.size == 0:
             return None
@@ -139,15 +150,46 @@ class Recovery:
 
     def state(self) -> State:
         """A copy."""
-        mious = torch.from_numpy(np.array(self._window_mious))
-        return {"num_frames": self._num_frames, "window_mious": mious, "sliding": self._sliding.state()}
+        return {"served": self._served.state(), "frozen": self._frozen.state()}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         match state:
-            case {"num_frames": int(num_frames), "window_mious": Tensor() as mious, "sliding": dict(sliding)}:
-                self._num_frames = num_frames
-                self._window_mious = array("d", mious.tolist())
-                self._sliding.load_state(sliding)
+            case {"served": dict(served), "frozen": dict(frozen)}:
+                self._served.load_state(served)
+                self._frozen.load_state(frozen)
             case _:
                 raise ValueError(f"not the state of a recovery: it has the keys {sorted(state)}")
+
+
+class _Windows:
+    """mIoU over every RECOVERY_FRAMES frames in a row, of the first RECOVERY_HORIZON frames."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._sliding = SlidingConfusion(num_classes, length=RECOVERY_FRAMES)
+        self.num_frames = 0
+        self._mious = array("d")
+
+    def push(self, counts_KK: np.ndarray) -> None:
+        self.num_frames += 1
+        if self.num_frames > RECOVERY_HORIZON:
+            return
+        self._sliding.push(self.num_frames, counts_KK)
+        if self.num_frames >= RECOVERY_FRAMES:
+            self._mious.append(self._sliding.miou)
+
+    def mious(self) -> np.ndarray:
+        return np.array(self._mious)
+
+    def state(self) -> State:
+        mious = torch.from_numpy(self.mious())
+        return {"num_frames": self.num_frames, "mious": mious, "sliding": self._sliding.state()}
+
+    def load_state(self, state: State) -> None:
+        match state:
+            case {"num_frames": int(num_frames), "mious": Tensor() as mious, "sliding": dict(sliding)}:
+                self.num_frames = num_frames
+                self._mious = array("d", mious.tolist())
+                self._sliding.load_state(sliding)
+            case _:
+                raise ValueError(f"not the state of windows: it has the keys {sorted(state)}")

@@ -3,8 +3,9 @@ import os
 
 import pytest
 
-from benchmarks.cells import NOTE_FILE, Cell, Launch, codes_of, is_finished, run_cells
+from benchmarks.cells import Cell, Launch, codes_of, is_finished, run_cells
 from benchmarks.conditions import ROOT
+from evaluation.run_folder import NOTE_FILE
 from models.tensorfile import CheckpointInvalid
 from runtime.config import ModelConfig, RunConfig, RuntimeConfig
 

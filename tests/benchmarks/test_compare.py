@@ -13,6 +13,12 @@ def test_a_cell_for_each_method_and_seed_in_lockstep():
     assert made[0].config.stream.rounds == 3 and not made[0].config.web.web
 
 
+def test_the_same_method_under_other_settings_is_another_cell():
+    plain, changed = cells(CompareConfig(methods="tent,tent@learning-rate=1e-4"))
+    assert plain.config.adaptation.learning_rate is None and changed.config.adaptation.learning_rate == 1e-4
+    assert plain.name == "tent-0" and changed.name == "tent_learning-rate_1e-4-0"
+
+
 def test_recorded_times_are_those_of_the_same_cell(tmp_path):
     config = CompareConfig(methods="styled,frozen", latency="recorded")
     made = cells(config)
@@ -46,6 +52,7 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
     ("options", "words"),
     [
         ({"methods": "styled,dax"}, "'dax' is not known; nearest: onda, dacs"),
+        ({"methods": "tent@rate=1"}, "no setting 'rate'"),
         ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
         ({"jobs": 0}, "--jobs 0"),
         ({"latency": "record"}, "--latency record: expected P"),

@@ -13,7 +13,7 @@ from evaluation.bootstrap import Interval
 from evaluation.compare import IncomparableRuns, Spread, compare
 from evaluation.comparison_figures import FIGURES
 from evaluation.comparison_tables import csv_text, json_text, markdown, rich_tables, write_comparison
-from evaluation.run_folder import NotARunFolder
+from evaluation.run_folder import NOTE_FILE, NotARunFolder
 from evaluation.slices import SLICES_NAME, SliceKey, SliceLog, write_slices
 
 GOOD = np.array([[9, 1], [1, 9]])
@@ -70,6 +70,18 @@ def runs(tmp_path):
         write_run(tmp_path / "s1", "styled", 1, hmean=36.0, frozen=31.0),
         write_run(tmp_path / "s2", "styled", 2, hmean=38.0, frozen=32.0),
     ]
+
+
+def test_runs_of_one_method_are_told_apart_by_names_and_by_the_code_they_ran(tmp_path):
+    plain = write_run(tmp_path / "a", "tent", 0, hmean=31.0)
+    searched = write_run(tmp_path / "b", "tent", 0, hmean=32.0)
+    (searched / NOTE_FILE).write_text(json.dumps({"code": "0123456789ab", "wall_s": 1.0}))
+    comparison = compare([plain, searched], names={searched: "tent@learning-rate=1e-4"})
+    assert [row.method for row in comparison.methods] == ["tent@learning-rate=1e-4", "tent"]
+    assert [row.codes for row in comparison.methods] == [("0123456789ab",), ()]
+    cost = next(part for part in markdown(comparison).split("## ") if part.startswith("Cost"))
+    ends = [line.split(" | ")[-1] for line in cost.splitlines() if line.startswith("| tent")]
+    assert ends == ["0123456789ab |", "- |"]
 
 
 def test_the_share_of_the_gap_is_a_column_where_the_oracle_was_run(runs, tmp_path):

@@ -205,6 +205,29 @@ def test_recovery_passes_over_frames_without_labelled_pixels():
     assert empty.frames() is None
 
 
+def test_what_scenery_does_to_the_frozen_model_too_is_no_lag():
+    easy, hard = np.diag([8, 8]), np.array([[6, 2], [2, 6]])
+    alone, beside, learning = Recovery(2), Recovery(2), Recovery(2)
+    for index in range(60):
+        seen = hard if index < 12 else easy
+        alone.update(seen)
+        beside.update(seen)
+        beside.update_frozen(seen)
+        learning.update(seen)
+        learning.update_frozen(easy)  # the frozen model meets no trouble: what is missing is the learner's
+    assert (alone.frames(), beside.frames(), learning.frames()) == (11, 0, 11)  # one bad frame of ten is 78 / 82
+
+
+def test_recovery_is_of_served_answers_alone_where_the_frozen_model_skipped_frames():
+    bad, good = np.array([[6, 2], [2, 6]]), np.diag([8, 8])
+    recovery = Recovery(2)
+    for index in range(60):
+        recovery.update(bad if index < 12 else good)
+        if index % 2:
+            recovery.update_frozen(bad if index < 12 else good)
+    assert recovery.frames() == 11
+
+
 def test_recovery_needs_twenty_frames():
     score = OnlineScore(CLASSES)
     for index in range(30):

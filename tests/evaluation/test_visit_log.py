@@ -56,7 +56,7 @@ def filled(num_visits, *, frames_each=1):
         for frame in range(frames_each):
             tally = log.enter(f"domain_{number % 2}", frame_index=number * frames_each + frame)
             tally.add_served(RIGHT if number % 3 else HALF)
-            tally.pair.add(RIGHT if number % 3 else HALF, HALF)
+            tally.add_shadowed(RIGHT if number % 3 else HALF, HALF)
     return log
 
 

@@ -32,6 +32,20 @@ def test_a_synthetic_frame_has_the_size_asked_for() -> None:
     assert frame.label_HW is not None and frame.label_HW.shape == (64, 128)
 
 
+def test_visits_of_a_synthetic_preset_can_be_short() -> None:
+    stream = open_stream("night_sequence", StreamOptions(size_HW=(32, 64), frames_per_visit=2))
+    visits = ("day", "dusk", "night", "dusk", "day")
+    assert [frame.domain for frame in stream] == [name for name in visits for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "dataset"), [("rain_sequence", "camvid"), ("dataset:camvid:test_dusk", None), ("some.mp4", None)]
+)
+def test_a_recording_has_the_length_it_has(uri, dataset) -> None:
+    with pytest.raises(UnknownStream, match=r"^--frames-per-visit 2: a recording is as long as it is"):
+        open_stream(uri, StreamOptions(dataset=dataset, frames_per_visit=2))
+
+
 def test_a_preset_renders_its_weather_on_a_data_set(tmp_path) -> None:
     data = write_camvid(tmp_path, num=2, size_HW=(48, 64))
     stream = open_stream("rain_sequence", StreamOptions(dataset="camvid", data=data, size_HW=(24, 32)))
