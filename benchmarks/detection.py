@@ -5,7 +5,8 @@
 
 Streams are played once, their signals kept, and all detectors run over them, calibrated as at the start of a run. A
 detection within 40 frames of a change finds it, whatever kind it says; any other is a false alarm, a false "change"
-too. With `--data` the presets' weather is also rendered on CamVid's day, and its dusk is played as it is.
+too. Beside each kind of jump stands what it does to the frozen model. With `--data` the presets' weather is also
+rendered on CamVid's day, and its dusk is played as it is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.conditions import describe
-from benchmarks.detection_readings import CalibratedSource, Readings, calibrated_source, read_trial
+from benchmarks.detection_readings import CalibratedSource, Readings, calibrated_source, frozen_changes, read_trial
 from benchmarks.detection_streams import RAMP, Trial, drive_trial, places_trial, preset_trial, recorded_trial
 from benchmarks.detection_tables import Outcome, detection_tables
 from benchmarks.options import check_at_least, check_names
@@ -35,6 +36,7 @@ from streams.synthetic.sequences import PRESETS
 
 DUSK = "dataset:camvid:test_dusk"
 DAY = "camvid:test_day"
+STREETS = 50  # numbers that a seed has for itself, so that drives of other seeds are along other streets
 UNSEEN = Prediction(Frame(0, 0.0, np.zeros((1, 1, 3), np.uint8)), 0, np.zeros((1, 1), np.uint8), 0.0, 0.0, 0.0, 0.0)
 
 
@@ -104,12 +106,16 @@ def watched(trial: Trial, readings: Readings, source: CalibratedSource) -> list[
             detector = entry.build(readings.typical[signal])
             kinds = [detector.update(float(value)) for value in readings.values_N[signal]]
             found[signal, name] = [(frame, kind) for frame, kind in enumerate(kinds) if kind is not None]
-    outcomes = []
+    outcomes, frozen = [], frozen_changes(readings, trial.changes)
     for (signal, detector_name), events in found.items():
         frames = [frame for frame, _ in events]
         score = score_detections(trial.changes, frames, num_frames=len(readings.looks_NF), tolerance=trial.tolerance)
         outcomes.append(
-            Outcome(trial.name, trial.group, trial.seed, signal, detector_name, score, trial.is_step, tuple(events))
+            Outcome(
+                *(trial.name, trial.group, trial.seed, signal, detector_name, score, trial.is_step, tuple(events)),
+                titles=trial.titles,
+                frozen_changes=frozen,
+            )
         )
     return outcomes
 
@@ -128,9 +134,9 @@ def _trials(config: DetectionConfig) -> Iterator[tuple[Trial, CalibratedSource]]
         source = calibrated_source(config.checkpoint, size_HW=size_HW, seed=seed, data=None)
         for name in config.streams.split(","):
             yield preset_trial(name, seed, size_HW=size_HW), source
-        yield places_trial(place, size_HW=size_HW), source
+        yield places_trial(STREETS * seed, size_HW=size_HW), source
         for number in range(place, config.drives, len(seeds)):
-            yield drive_trial(number, config.drive_frames, size_HW=size_HW), source
+            yield drive_trial(STREETS * seed + number, config.drive_frames, size_HW=size_HW), source
     if config.data is None or config.data_checkpoint is None:
         return
     size_HW = parse_size(config.data_size)

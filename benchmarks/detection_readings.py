@@ -4,14 +4,15 @@
 
 Rendering costs a hundred times what detecting does. So every stream is played once: the looks of its frames and the
 value of each signal are written to a file named by stream, seed and a digest of the code and weights they depend on.
-The frozen model answers one frame in ANSWER_PERIOD; signals of answers read that frame again for those between.
+The frozen model answers one frame in ANSWER_PERIOD, which is counted against the label; signals of answers read that
+frame again for those between.
 """
 
-# N frames, F features, M source samples
+# N frames, A answered frames, F features, K classes
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,10 +21,12 @@ import torch
 
 from benchmarks.conditions import code_digest
 from benchmarks.detection_streams import Trial
+from evaluation.confusion import count_pixels, mean_iou
 from models.checkpoint import find_checkpoint, load_source
 from runtime.build_shift import calibrated, views_of
 from runtime.config import ReplayConfig
 from runtime.events import Prediction
+from runtime.scores import POINTS
 from runtime.shift.calibration import SourceAppearance
 from runtime.shift.monitor import ShiftMonitor
 from runtime.shift.sight import Sight
@@ -31,8 +34,11 @@ from runtime.shift.signals import SIGNALS, SourceViews
 from runtime.shift.watch import Signal
 from runtime.source import SourceChoice, fill_replay
 from runtime.state import State, restore, state_of
+from streams.frame import Frame
 
+LAYOUT = 2  # of the files, counted up when what they hold changes
 ANSWER_PERIOD = 4
+BESIDE_FRAMES = 40  # before and after a change, over which the frozen model is scored
 OF_ANSWERS = ("confidence", "classes", "light")
 REPLAY_BYTES = int(ReplayConfig().replay_mb * 2**20)
 
@@ -54,12 +60,15 @@ class CalibratedSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """Of one stream: looks and smoothed looks (N, F), values of signals by name (N,), and their usual values."""
+    """Of one stream: looks and smoothed looks (N, F), values of signals by name (N,), their usual values, and pixels
+    of answered frames by true and by answered class (A, K, K), (A, 0, 0) where frames have no labels.
+    """
 
     looks_NF: np.ndarray
     smoothed_NF: np.ndarray
     values_N: Mapping[str, np.ndarray]
     typical: Mapping[str, float]
+    counts_AKK: np.ndarray
 
 
 class _Listening:
@@ -91,7 +100,7 @@ def calibrated_source(checkpoint: str, *, size_HW: tuple[int, int], seed: int, d
     model, light_decoder, manifest = load_source(checkpoint)
     choice = SourceChoice.of(manifest, ReplayConfig(), data=data)
     replay = fill_replay(choice, size_HW, num_bytes=REPLAY_BYTES, seed=seed, num_classes=model.num_classes)
-    facts = (code_digest(), hashlib.sha256(find_checkpoint(checkpoint).read_bytes()).hexdigest(), size_HW, seed)
+    facts = (LAYOUT, code_digest(), hashlib.sha256(find_checkpoint(checkpoint).read_bytes()).hexdigest(), size_HW, seed)
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
     views = views_of(replay, calibrated(replay), frozen=model, light_decoder=light_decoder)
     signals = functools.cache(lambda: {name: entry.build(views) for name, entry in SIGNALS.items()})
@@ -112,7 +121,25 @@ def read_trial(trial: Trial, source: CalibratedSource, folder: Path) -> Readings
             kept["smoothed"],
             dict(zip(names, kept["values"], strict=True)),
             dict(zip(names, kept["typical"].tolist(), strict=True)),
+            kept["counts"],
         )
+
+
+def frozen_changes(readings: Readings, changes: Sequence[int]) -> tuple[float, ...]:
+    """For each change, mIoU of the frozen model over the frames after it less that over the frames before it, in
+    points, BESIDE_FRAMES of each at most and none beyond another change; nan without labels.
+    """
+    found = []
+    for before, start, after in zip([0, *changes], changes, [*changes[1:], len(readings.looks_NF)], strict=False):
+        sides = (range(max(before, start - BESIDE_FRAMES), start), range(start, min(after, start + BESIDE_FRAMES)))
+        earlier, later = (_frozen_miou(readings.counts_AKK, side) for side in sides)
+        found.append(POINTS * (later - earlier))
+    return tuple(found)
+
+
+def _frozen_miou(counts_AKK: np.ndarray, frames: range) -> float:
+    answered = counts_AKK[-(-frames.start // ANSWER_PERIOD) : -(-frames.stop // ANSWER_PERIOD)]
+    return mean_iou(answered.sum(axis=0)) if answered.size else float("nan")
 
 
 def _played(trial: Trial, source: CalibratedSource) -> Readings:
@@ -120,10 +147,12 @@ def _played(trial: Trial, source: CalibratedSource) -> Readings:
     unheard = {name: state_of(signal) for name, signal in signals.items()}
     listening = _Listening(signals)
     monitor = ShiftMonitor(listening)
+    counts: list[np.ndarray] = []
     with torch.no_grad():
         for position, frame in enumerate(trial.frames()):
             if position % ANSWER_PERIOD == 0:
                 listening.answered = source.views.answer(frame.image_HWC)
+                counts.append(_counts(frame, listening.answered, source.views.num_classes))
             assert listening.answered is not None
             monitor.update(replace(listening.answered, frame=frame), at_s=0.0)
     for name, signal in signals.items():
@@ -135,7 +164,14 @@ def _played(trial: Trial, source: CalibratedSource) -> Readings:
         np.stack(smoothed),
         dict(zip(signals, by_signal, strict=True)),
         {name: signal.typical for name, signal in signals.items()},
+        np.stack(counts).astype(np.int32),
     )
+
+
+def _counts(frame: Frame, answered: Prediction, num_classes: int) -> np.ndarray:
+    if frame.label_HW is None:
+        return np.zeros((0, 0), np.int64)
+    return count_pixels(frame.label_HW, answered.labels_HW, num_classes)
 
 
 def _write(path: Path, readings: Readings) -> None:
@@ -147,5 +183,6 @@ def _write(path: Path, readings: Readings) -> None:
         names=np.array(list(readings.values_N)),
         values=np.stack(list(readings.values_N.values())),
         typical=np.array(list(readings.typical.values())),
+        counts=readings.counts_AKK,
     )
     partial.rename(path)

@@ -24,7 +24,8 @@ FRAMES_PER_PLACE, NUM_PLACES = 40, 10
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A stream to be watched. `changes` are first frames, `is_step` whether each stays within one weather.
+    """A stream to be watched. `changes` are first frames, `titles` what each is from and to ("clear to fog_75m"),
+    `is_step` whether it stays within one weather.
 
     `group` is what it is counted under: jumps, ramps, drives, places or recorded.
     """
@@ -34,6 +35,7 @@ class Trial:
     seed: int
     num_frames: int
     changes: tuple[int, ...]
+    titles: tuple[str, ...]
     is_step: tuple[bool, ...]
     tolerance: int
     frames: Callable[[], Iterator[Frame]]
@@ -48,16 +50,18 @@ def preset_trial(name: str, seed: int, *, size_HW: tuple[int, int]) -> Trial:
         ramps = [start for start, visit in zip([0, *starts], sequence.visits, strict=False) if visit.start != visit.end]
         tolerance = JUMP_TOLERANCE + max(visit.num_frames for visit in sequence.visits)
         steps = (False,) * len(ramps)
-        return Trial(name, "ramps", seed, starts[-1], tuple(ramps), steps, tolerance, frames)
-    return Trial(name, "jumps", seed, starts[-1], tuple(starts[:-1]), steps_of(sequence), JUMP_TOLERANCE, frames)
+        titles = tuple(visit.name for visit in sequence.visits if visit.start != visit.end)
+        return Trial(name, "ramps", seed, starts[-1], tuple(ramps), titles, steps, tolerance, frames)
+    changes, titles = tuple(starts[:-1]), titles_of(sequence)
+    return Trial(name, "jumps", seed, starts[-1], changes, titles, steps_of(sequence), JUMP_TOLERANCE, frames)
 
 
 def drive_trial(number: int, num_frames: int, *, size_HW: tuple[int, int]) -> Trial:
-    """Clear weather along one street."""
+    """Clear weather along the street of that number."""
     seed = DRIVE_SEED + number
     sequence = Sequence("drive", (Visit("clear", Weather(), Weather(), num_frames),), "clear weather along one street")
     return Trial(
-        "drive", "drives", seed, num_frames, (), (), JUMP_TOLERANCE, partial(_synthetic, sequence, seed, size_HW)
+        "drive", "drives", seed, num_frames, (), (), (), JUMP_TOLERANCE, partial(_synthetic, sequence, seed, size_HW)
     )
 
 
@@ -65,7 +69,7 @@ def places_trial(number: int, *, size_HW: tuple[int, int]) -> Trial:
     """Clear weather on NUM_PLACES streets, one after the other."""
     seed = PLACES_SEED + number
     num_frames = FRAMES_PER_PLACE * NUM_PLACES
-    return Trial("places", "places", seed, num_frames, (), (), JUMP_TOLERANCE, partial(_places, number, size_HW))
+    return Trial("places", "places", seed, num_frames, (), (), (), JUMP_TOLERANCE, partial(_places, number, size_HW))
 
 
 def recorded_trial(name: str, options: StreamOptions) -> Trial:
@@ -75,14 +79,22 @@ def recorded_trial(name: str, options: StreamOptions) -> Trial:
     stream.close()
     assert num_frames is not None  # data sets know their length
     changes: tuple[int, ...] = (0,)
+    titles: tuple[str, ...] = ("source to dusk",)
     is_step: tuple[bool, ...] = (False,)
     if name in PRESETS:
         sequence = PRESETS[name]()
         length = num_frames // len(sequence.visits)
         changes = tuple(length * number for number in range(1, len(sequence.visits)))
-        is_step = steps_of(sequence)
+        titles, is_step = titles_of(sequence), steps_of(sequence)
     frames = partial(open_stream, name, options)
-    return Trial(name, "recorded", options.seed, num_frames, changes, is_step, JUMP_TOLERANCE, lambda: iter(frames()))
+    return Trial(
+        name, "recorded", options.seed, num_frames, changes, titles, is_step, JUMP_TOLERANCE, lambda: iter(frames())
+    )
+
+
+def titles_of(sequence: Sequence) -> tuple[str, ...]:
+    """For every visit but the first, the domain before and its own."""
+    return tuple(f"{before.name} to {after.name}" for before, after in pairwise(sequence.visits))
 
 
 def steps_of(sequence: Sequence) -> tuple[bool, ...]:

@@ -15,9 +15,10 @@ from benchmarks.detection_streams import (
     preset_trial,
     steps_of,
 )
-from benchmarks.detection_tables import detection_tables
+from benchmarks.detection_tables import Outcome, by_jump, detection_tables
+from evaluation.detection import DetectionScore
 from runtime.config import ConfigError
-from runtime.shift.detectors import DETECTORS
+from runtime.shift.detectors import DETECTORS, JUMPS
 from runtime.shift.readings import Readings as Smoothed
 from runtime.shift.readings import SourceRange
 from runtime.shift.signals import SIGNALS, SourceViews
@@ -69,9 +70,12 @@ def outcomes():
     for group, after in (("jumps", 3.0), ("drives", 0.4), ("ramps", 3.0), ("recorded", 3.0)):
         levels = np.where(np.arange(140) < 60, 0.4, after)
         looks_NF = np.repeat(levels[:, None], 2, axis=1)
-        readings = Readings(looks_NF, looks_NF, dict.fromkeys(SIGNALS, levels), dict.fromkeys(SIGNALS, 0.4))
+        counts_AKK = np.where(np.arange(35)[:, None, None] < 15, np.diag([8, 8]), np.array([[6, 2], [2, 6]]))
+        levels_of = dict.fromkeys(SIGNALS, levels)
+        readings = Readings(looks_NF, looks_NF, levels_of, dict.fromkeys(SIGNALS, 0.4), counts_AKK)
         changes = () if group == "drives" else (60,)
-        trial = Trial(group, group, 0, 140, changes, (False,) * len(changes), JUMP_TOLERANCE, lambda: iter(()))
+        titles, is_step = ("clear to fog_75m",) * len(changes), (False,) * len(changes)
+        trial = Trial(group, group, 0, 140, changes, titles, is_step, JUMP_TOLERANCE, lambda: iter(()))
         found += watched(trial, readings, source)
     return found
 
@@ -87,11 +91,27 @@ def test_every_pair_is_watched_and_finds_a_plain_jump(outcomes):
 
 def test_tables_have_a_line_for_each_pair(outcomes):
     tables = detection_tables(outcomes)
-    assert len(tables) == 5
-    assert len(tables[1].rows) == len(SIGNALS) * len(DETECTORS) + 1
+    assert len(tables) == 7
+    assert len(tables[2].rows) == len(SIGNALS) * len(DETECTORS) + 1
     assert tables[0].rows[0][:3] == ("jumps", "1", "0 of 1")
-    assert tables[1].header[-2:] == ("false alarms per 1000, jumps", "false alarms per 1000, drives")
-    assert len(detection_tables([outcome for outcome in outcomes if outcome.group != "recorded"])) == 3
+    assert tables[2].header[-2:] == ("false alarms per 1000, jumps", "false alarms per 1000, drives")
+    assert len(detection_tables([outcome for outcome in outcomes if outcome.group != "recorded"])) == 4
+
+
+def test_a_jump_stands_beside_what_it_does_to_the_frozen_model(outcomes):
+    (row,) = by_jump("", [one for one in outcomes if (one.detector, one.group) == (JUMPS, "jumps")]).rows
+    assert row[:2] == ("clear to fog_75m", "0 of 1")
+    assert row[3:] == ("-40.0", "-")  # 6 of 10 in the union of each class, where all was right before
+
+
+def test_missed_jumps_come_first_with_what_each_did():
+    def outcome(titles, delays, changes):
+        score = DetectionScore(delays, 0, 100)
+        is_step = (False,) * len(titles)
+        return Outcome("s", "jumps", 0, "style", JUMPS, score, is_step, (), titles=titles, frozen_changes=changes)
+
+    rows = by_jump("", [outcome(("a", "b"), (3, None), (-9.0, -0.5)), outcome(("a", "b"), (7, 36), (-7.0, 1.5))]).rows
+    assert rows == (("b", "1 of 2", "36", "+0.5", "-0.5"), ("a", "0 of 2", "7", "-8.0", "-"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +142,7 @@ def test_a_stream_is_read_once_and_signals_begin_each_one_anew(tmp_path):
     def answer(image_HWC):
         return make_prediction(Frame(-1, 0.0, image_HWC))
 
-    views = SourceViews(unused, unused[..., 0], make_source(np.zeros(2), np.eye(2)), answer, 3, light=no_light)
+    views = SourceViews(unused, unused[..., 0], make_source(np.zeros(2), np.eye(2)), answer, 19, light=no_light)
     source = CalibratedSource(views, lambda: signals, "digest")
     trials = [drive_trial(number, 6, size_HW=SIZE) for number in (0, 1)]
     first, second = (read_trial(trial, source, tmp_path) for trial in trials)
@@ -131,5 +151,7 @@ def test_a_stream_is_read_once_and_signals_begin_each_one_anew(tmp_path):
     assert first.values_N["confidence"][4] == pytest.approx(lights[0][0] + 0.25 * (lights[0][4] - lights[0][0]))
     assert first.values_N["frequency"][1] == pytest.approx(lights[0][0] + 0.25 * (lights[0][1] - lights[0][0]))
     assert second.values_N["frequency"][0] == pytest.approx(lights[1][0]) and len(second.looks_NF) == 6
+    labels = [frame.label_HW for frame in trials[0].frames()][::4]
+    assert first.counts_AKK.sum(axis=(1, 2)).tolist() == [int((label_HW != 255).sum()) for label_HW in labels]
     kept = read_trial(trials[0], CalibratedSource(views, dict, "digest"), tmp_path)
     assert kept.values_N["frequency"].tolist() == first.values_N["frequency"].tolist()
