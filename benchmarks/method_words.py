@@ -9,7 +9,7 @@ import re
 
 from runtime.config import AdaptationConfig, ConfigError, nearest
 
-SETTINGS = {"learning-rate": "learning_rate", "ema-decay": "ema_decay"}  # fields of AdaptationConfig, numbers all
+SETTINGS = ("learning-rate", "ema-decay")
 
 
 def method_of(words: str) -> str:
@@ -26,7 +26,12 @@ def adaptation_of(words: str) -> AdaptationConfig:
     values = dict(_setting(words, setting) for setting in settings)
     if len(values) < len(settings):
         raise ConfigError(f"--methods {words}: a setting is given twice; give each once")
-    return AdaptationConfig(method=method, with_=",".join(components), **values)
+    return AdaptationConfig(
+        method=method,
+        with_=",".join(components),
+        learning_rate=values.get("learning-rate"),
+        ema_decay=values.get("ema-decay"),
+    )
 
 
 def with_setting(words: str, name: str, value: float) -> str:
@@ -40,4 +45,4 @@ def _setting(words: str, setting: str) -> tuple[str, float]:
         raise ConfigError(f"--methods {words}: no setting {name!r}; {nearest(name, list(SETTINGS))}")
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,9})?(e-?[0-9]{1,2})?", value, flags=re.ASCII) is None:
         raise ConfigError(f"--methods {words}: {name} is {value!r}, expected a number; for example @{name}=0.001")
-    return SETTINGS[name], float(value)
+    return name, float(value)
