@@ -254,7 +254,7 @@ def test_recovery_of_a_long_visit_is_judged_by_its_first_frames():
     for _ in range(50):
         late_trouble.update(bad)
     assert late_trouble.frames() == judged.frames() == 7
-    assert len(late_trouble.state()["window_mious"]) <= RECOVERY_HORIZON
+    assert len(late_trouble.state()["served"]["mious"]) <= RECOVERY_HORIZON
 
 
 def test_visit_whose_shadowed_frames_show_nothing_is_scored_on_the_others():
