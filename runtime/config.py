@@ -48,15 +48,9 @@ class StreamConfig:
             self.fps is None or 0 < self.fps < math.inf,
             "--fps", self.fps, "a rate above 0", "leave it out for the own rate",
         )  # fmt: skip
-        _require(
-            self.max_frames is None or self.max_frames > 0,
-            "--max-frames", self.max_frames, "a count above 0", "leave it out to play to the end",
-        )  # fmt: skip
-        _require(self.rounds > 0, "--rounds", self.rounds, "a count above 0", "leave it out to play once")
-        _require(
-            self.frames_per_visit is None or self.frames_per_visit > 0,
-            "--frames-per-visit", self.frames_per_visit, "a count above 0", "leave it out for 75",
-        )  # fmt: skip
+        counts = {"--max-frames": self.max_frames, "--rounds": self.rounds, "--frames-per-visit": self.frames_per_visit}
+        for option, count in counts.items():
+            _require(count is None or count > 0, option, count, "a count above 0", "leave it out for the default")
         if self.size is not None:
             parse_size(self.size)
 
