@@ -8,8 +8,8 @@ of neighbours: 1 for white noise, a few hundredths for streets.
 
 - A channel of the target that is rougher than the source's holds noise or streaks. Uncorrelated parts add in variance
   and in r Var, so their share of the variance is w = (r_target - r_source) / (1 - r_source). The source then takes only
-  (1 - w) of the target's variance and noise the rest; grey noise is drawn out vertically until the vertical roughness
-  fits as well. That gives rain streaks without a rain renderer, and sensor noise at night.
+  (1 - w) of the target's variance and noise the rest (`grain.py`); grey noise is drawn out vertically until the
+  vertical roughness fits as well. That gives rain streaks without a rain renderer, and sensor noise at night.
 - A target smoother than the source is out of focus: the source is blurred until its roughness falls to the target's.
 
 What the source looks like is a property of the replay buffer, measured once. Labels stay true, so what is learnt cannot
@@ -27,6 +27,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from replay.augment import Window
+from runtime.adaptation.grain import grain
 from runtime.adaptation.layout import place
 from runtime.adaptation.tones import DECAY, Recolouring, Tones, recolouring, tones_of
 from runtime.adaptation.usual_layout import UsualLayout
@@ -43,9 +44,10 @@ SMOOTHER = 0.8  # a target below this share of the source's roughness counts as 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roughness:
-    """Roughness per channel and band, horizontally and vertically, each (C, S)."""
+    """Roughness per channel and band, each (C, S): of pixels side by side, of those two apart, of one below another."""
 
     across_CS: Tensor
+    apart_CS: Tensor
     down_CS: Tensor
 
 
@@ -89,12 +91,13 @@ class Styler:
         columns_1CHW, rows_1CHW = to_opponent(target_HWC[None, :, ::step]), to_opponent(target_HWC[None, ::step])
         seen = tones_of(columns_1CHW[0, :, ::step], self._usual.weigh(labels_HW))
         self._stream = seen if self._stream is None else self._stream.plus(seen, decay=DECAY)
-        rough = Roughness(roughness(rows_1CHW).across_CS, roughness(columns_1CHW).down_CS)
-        source = self._levels[0]
-        grain_CS = ((rough.across_CS - source.across_CS) / (1 - source.across_CS)).clamp(0.0, MAX_GRAIN)
+        across = roughness(rows_1CHW)
+        rough = Roughness(across.across_CS, across.apart_CS, roughness(columns_1CHW).down_CS)
+        source, deviation_CS = self._levels[0], band_deviation(rows_1CHW)[0]
+        grain_CS = grain_share(rough, source, deviation_CS)
         return Style(
             recolouring=recolouring(self._source, self._stream),
-            deviation_CS=band_deviation(rows_1CHW)[0],
+            deviation_CS=deviation_CS,
             grain_CS=grain_CS,
             streak_pixels=_streak_pixels(rough, source, grain_CS),
             blur_sigma=self._blur_sigma(rough),
@@ -110,7 +113,8 @@ class Styler:
         places = place(label_HW[:, window.columns], horizon=self._usual.horizon).of_rows(window.rows)
         recoloured_CHW = style.recolouring.apply(source_1CHW[0], places, kept_CH1)
         amplitude_CH1 = rows((style.deviation_CS * style.grain_CS.sqrt())[None], height)[0, :, window.rows]
-        recoloured_CHW += self._grain((window.height, window.width), style.streak_pixels) * amplitude_CH1
+        size_HW = (window.height, window.width)
+        recoloured_CHW += grain(size_HW, style.streak_pixels, generator=self._generator) * amplitude_CH1
         return to_rgb(recoloured_CHW[None])[0]
 
     def state(self) -> State:
@@ -139,13 +143,6 @@ class Styler:
         """Grey roughness against the sharp source's, in the middle band."""
         return float((seen.across_CS[GREY] / self._levels[0].across_CS[GREY]).median())
 
-    def _grain(self, size_HW: tuple[int, int], streak_pixels: int) -> Tensor:
-        """Noise of variance 1, (C, H, W): white, but grey is a running mean of `streak_pixels` down."""
-        height, width = size_HW
-        noise_CHW = torch.randn((3, height + streak_pixels - 1, width), generator=self._generator)
-        streaks_1HW = F.avg_pool2d(noise_CHW[None, :1], (streak_pixels, 1), stride=1)[0] * streak_pixels**0.5
-        return torch.cat([streaks_1HW, noise_CHW[1:, :height]])
-
 
 def to_opponent(image_BHWC: Tensor) -> Tensor:
     """uint8 RGB (B, H, W, 3) to float opponent colours (B, C, H, W): orthonormal, so noise stays uncorrelated."""
@@ -168,9 +165,23 @@ def roughness(image_BCHW: Tensor) -> Roughness:
     """E[(difference of neighbours)^2] / (2 variance) per channel and band, over the batch."""
     variance_CS = _band_mean(image_BCHW.square()) - _band_mean(image_BCHW).square()
     across_CS = _band_mean((image_BCHW[..., 1:] - image_BCHW[..., :-1]).square())
+    apart_CS = _band_mean((image_BCHW[..., 2:] - image_BCHW[..., :-2]).square())
     down_CS = _band_mean((image_BCHW[..., 1:, :] - image_BCHW[..., :-1, :]).square())
     twice_CS = 2 * variance_CS.clamp(min=1.0)
-    return Roughness((across_CS / twice_CS).clamp(max=0.99), (down_CS / twice_CS).clamp(max=0.99))
+    return Roughness(*((rough_CS / twice_CS).clamp(max=0.99) for rough_CS in (across_CS, apart_CS, down_CS)))
+
+
+def grain_share(seen: Roughness, source: Roughness, deviation_CS: Tensor) -> Tensor:
+    """Noise's share of the variance in [0, MAX_GRAIN], (C, S), of a stream of that deviation.
+
+    Noise may itself be correlated over some pixels, so each distance gives a bound from below, and the higher one
+    counts. It lies over everything alike: where a band's own scenery hides it, the middle of all bands' stands in.
+    """
+    near_CS = (seen.across_CS - source.across_CS) / (1 - source.across_CS)
+    far_CS = (seen.apart_CS - source.apart_CS) / (1 - source.apart_CS)
+    variance_CS = torch.maximum(near_CS, far_CS).clamp_(min=0.0) * deviation_CS.square()
+    variance_CS = torch.maximum(variance_CS, variance_CS.median(dim=1, keepdim=True).values)
+    return (variance_CS / deviation_CS.square()).clamp_(max=MAX_GRAIN)
 
 
 def rows(bands_BCS: Tensor, height: int) -> Tensor:

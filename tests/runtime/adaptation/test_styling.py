@@ -213,4 +213,4 @@ def test_a_part_is_styled_as_it_would_be_within_the_whole() -> None:
     whole_HWC = styler.apply(source_HWC, label_HW, style, WHOLE)
     part = Window(top=10, left=24, height=32, width=64)
     part_HWC = styler.apply(source_HWC, label_HW, style, part)
-    assert int((part_HWC.int() - whole_HWC[part.rows, part.columns].int()).abs().max()) <= 1  # rounded from float32
+    assert int((part_HWC.int() - whole_HWC[part.rows, part.columns].int()).abs().max()) <= 2  # rounding, also as grain
