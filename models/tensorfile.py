@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any  # JSON
 
 import safetensors
 import safetensors.torch
@@ -20,6 +21,24 @@ import torch
 from torch import Tensor
 
 HEADER_LENGTH_BYTES = 8
+ALIGNMENT_BYTES = 8
+CODES = {  # of the format, in the order in which a file holds its tensors
+    torch.uint64: "U64",
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.uint32: "U32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.uint16: "U16",
+    torch.int16: "I16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save since 1.6 (a zip), and before
 
 
@@ -33,15 +52,24 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
 
 
 def to_bytes(tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> bytes:
-    """The contents of a safetensors file."""
-    plain: dict[str, Tensor] = {}
-    storages: set[int] = set()
-    for name, tensor in tensors.items():
-        held = tensor.detach().cpu().contiguous()
-        storage = held.untyped_storage().data_ptr()
-        plain[name] = held.clone() if storage in storages else held  # the format knows no tensors that share memory
-        storages.add(storage)
-    return safetensors.torch.save(plain, metadata=dict(metadata))
+    """The contents of a safetensors file; tensors may share memory. Equal tensors and metadata give equal bytes.
+
+    The library's own `save` makes a ctypes type for every size a tensor has, 5 KB that stay for good: a run that wrote
+    checkpoints grew by 10 MB an hour (safetensors 0.8). It also draws the order of metadata by chance.
+    """
+    ranks = {dtype: rank for rank, dtype in enumerate(CODES)}
+    names = sorted(tensors, key=lambda name: (ranks[tensors[name].dtype], name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    parts: list[memoryview] = []
+    end = 0
+    for name in names:
+        tensor = tensors[name].detach().cpu().contiguous()
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": CODES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        parts.append(tensor.flatten().view(torch.uint8).numpy().data)
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT_BYTES)
+    return b"".join((len(text).to_bytes(HEADER_LENGTH_BYTES, "little"), text, *parts))
 
 
 def from_bytes(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
