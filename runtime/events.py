@@ -96,7 +96,9 @@ class ShadowPrediction:
 
 @dataclass(frozen=True, slots=True)
 class FrameDropped:
-    """A captured frame that will never be predicted. Reasons: stale (a newer one came), invalid, shutdown."""
+    """A captured frame that is never answered. Reasons: stale (a newer one came, or it was too old), late (its answer
+    was), invalid, shutdown.
+    """
 
     index: int
     reason: str

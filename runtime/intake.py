@@ -1,4 +1,4 @@
-"""Which captured items get an answer: usable frames that are not too old.
+"""Which captured items get an answer: usable frames that are not too old, while their answer is not too old.
 
 Both judges are owned by one thread, and decide by facts: what the item is, how old it is, what came before it.
 """
@@ -6,15 +6,19 @@ Both judges are owned by one thread, and decide by facts: what the item is, how 
 # H height, W width
 
 import math
+from collections import deque
 
 import numpy as np
 
-from runtime.events import Event, Fault, FrameCaptured, FrameDropped
+from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
 from streams.frame import Frame
 
 NO_INDEX = -1  # of an item that is no frame
-PATIENCE_S = 1.0  # of nothing but stale frames
+PATIENCE_S = 1.0  # of nothing but old frames and late answers
 PATIENCE_AGES = 2.0
+NUM_INFERENCES = 32  # the last ones, which tell how long the next may take
+SURE_SHARE = 0.9  # of them take no longer than that
+FRESH_PERIODS = 1.5  # the next frame may come a little late
 
 
 class FrameCheck:
@@ -64,25 +68,46 @@ def captured(item: object, at_s: float) -> FrameCaptured:
 
 
 class Freshness:
-    """Whether a frame is too old to be worth an answer.
+    """Whether a frame is too old to be worth an answer, and whether an answer came too late to be given.
 
-    A stream that gives nothing but old frames is answered all the same: from the first of them on it has some time to
-    give a fresh one, then old ones are taken until a fresh one comes.
+    A frame may be as old, as its inference could start, as leaves time for an inference that takes as long as nine in
+    ten of the last ones; but until a period and a half there may be no fresher one, and one older than `max_age_s`
+    never passes. Where an inference and a period fit into `max_age_s`, an answer is given before it is older than that,
+    or not at all; where they do not, no answer could be that young, and the age its inference began at decides.
+
+    So no answer is older than said, whatever a busy machine does between two readings of the clock; with one exception:
+    after a while of nothing but old frames and late answers whatever comes is answered, until an answer is in time.
     """
 
-    def __init__(self, max_age_s: float) -> None:
+    def __init__(self, max_age_s: float, *, period_s: float) -> None:
         self._max_age_s = max_age_s
+        self._period_s = period_s
         self._patience_s = max(PATIENCE_S, PATIENCE_AGES * max_age_s)
-        self._stale_since_s: float | None = None
+        self._inferences_s: deque[float] = deque(maxlen=NUM_INFERENCES)
+        self._expected_s = 0.0
+        self._overdue_since_s: float | None = None
 
     def is_stale(self, frame: Frame, now_s: float) -> bool:
         """Called once for each frame, as its inference could start."""
-        if now_s - frame.captured_at_s <= self._max_age_s:
-            self._stale_since_s = None
+        room_s = min(self._max_age_s, max(self._max_age_s - self._expected_s, FRESH_PERIODS * self._period_s))
+        return now_s - frame.captured_at_s > room_s and self._is_refused(now_s)
+
+    def is_late(self, prediction: Prediction) -> bool:
+        """Called once for each answer, before anybody gets it."""
+        self._inferences_s.append(prediction.inference_s)
+        self._expected_s = sorted(self._inferences_s)[math.ceil(SURE_SHARE * len(self._inferences_s)) - 1]
+        is_attainable = self._period_s + self._expected_s <= self._max_age_s
+        at_s = prediction.finished_at_s if is_attainable else prediction.started_at_s
+        if at_s - prediction.frame.captured_at_s <= self._max_age_s:
+            self._overdue_since_s = None
             return False
-        if self._stale_since_s is None:
-            self._stale_since_s = now_s
-        return now_s - self._stale_since_s < self._patience_s
+        return self._is_refused(prediction.finished_at_s)
+
+    def _is_refused(self, now_s: float) -> bool:
+        """Of what is too old: it is, until patience is at its end."""
+        if self._overdue_since_s is None:
+            self._overdue_since_s = now_s
+        return now_s - self._overdue_since_s < self._patience_s
 
 
 def _image_size(image_HWC: object) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
 """The closed sets of words that events use for reasons, outcomes and kinds; a metric's label takes no others."""
 
 OTHER = "other"
-DROP_REASONS = ("stale", "invalid", "shutdown", OTHER)
+DROP_REASONS = ("stale", "late", "invalid", "shutdown", OTHER)
 GATE_REASONS = (
     *("black", "flat", "noise", "dead blocks", "duplicate", "frozen", "looped", "torn", "out of order"),
     OTHER,

@@ -96,9 +96,10 @@ class Live:
         finally:
             self._wind_up()
             self._events.close()
+            leave_at_s = self._clock() + patience_s
             for name, worker in workers.items():
-                worker.join(None if name in self._ended else patience_s)
-            if any(worker.is_alive() for worker in workers.values()):
+                worker.join(None if name in self._ended else max(0.0, leave_at_s - self._clock()))
+            if workers["inference" if self._rules.adapt == "inline" else "learner"].is_alive():
                 self._give_up_learning()
         if self._failure is not None:
             raise self._failure
@@ -195,8 +196,10 @@ class Live:
     def _hand_over(self, frame: Frame) -> None:
         lost = self._slot.put_when_empty(frame) if self._rules.is_lossless else self._slot.put(frame)
         if lost is not None:
-            reason = "shutdown" if lost is frame else "stale"
-            self._events.put(FrameDropped(index=lost.index, reason=reason, at_s=self._clock()))
+            self._drop(lost, "shutdown" if lost is frame else "stale")
+
+    def _drop(self, frame: Frame, reason: str) -> None:
+        self._events.put(FrameDropped(index=frame.index, reason=reason, at_s=self._clock()))
 
     def _infer(self) -> None:
         torch.set_num_threads(self._rules.threads.inference)
@@ -215,16 +218,20 @@ class Live:
 
     def _predictions(self) -> Iterator[Prediction]:
         """Answers, in order, until the stream is over."""
-        heartbeat, freshness, slack = self._heartbeats["inference"], Freshness(self._rules.max_age_s), self._rules.slack
+        heartbeat, slack = self._heartbeats["inference"], self._rules.slack
+        freshness = Freshness(self._rules.max_age_s, period_s=1.0 / self._stream.fps)
         try:
             while (frame := self._slot.take()) is not None:
                 if freshness.is_stale(frame, self._clock()):
-                    self._events.put(FrameDropped(index=frame.index, reason="stale", at_s=self._clock()))
+                    self._drop(frame, "stale")
                     continue
                 heartbeat.beat()
                 with nullcontext() if slack is None else slack.busy():
                     prediction = self._predictor.predict(frame)
                 heartbeat.rest()
+                if freshness.is_late(prediction):
+                    self._drop(frame, "late")
+                    continue
                 self._events.put_below(prediction, depth=ROOM_FOR_ANSWERS)
                 yield prediction
         finally:

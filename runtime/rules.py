@@ -44,8 +44,9 @@ class LiveRules:
     """`adapt`: thread (learning in a thread of its own), gaps (the same, held back by `slack`), inline (predict, learn,
     next frame, in one thread), off (as thread; the cycle was built without a learner).
 
-    `is_lossless` waits for inference instead of dropping. A frame older than `max_age_s` when its inference could start
-    is dropped; inf lets every age pass. A learner thread computes in `lane`.
+    `is_lossless` waits for inference instead of dropping. No frame older than `max_age_s` is predicted, and no answer
+    given that is, where inference is fast enough for that (`runtime/intake.py`); inf lets every age pass. A learner
+    thread computes in `lane`.
     """
 
     threads: ThreadBudget

@@ -31,8 +31,9 @@ def run_dir(tmp_path):
     return folder
 
 
-def test_figures_are_of_ages_at_the_start_of_inference(run_dir):
+def test_figures_are_of_ages_at_the_start_of_inference_and_at_the_result(run_dir):
     row = overload_of(run_dir)
+    assert (row.max_latency_ms, row.overdue, row.fits) == (181.0, 1, True)
     assert (row.max_age_ms, row.limit_ms, row.too_old) == (151.0, 150.0, 1)
     assert (row.age_ms.p50, row.latency_ms.p50) == (10.0, 40.0)
     assert (row.captured, row.predicted, row.dropped, row.steps) == (9, 3, {"stale": 6}, 2)
@@ -40,6 +41,13 @@ def test_figures_are_of_ages_at_the_start_of_inference(run_dir):
     table = overload_table([row], 3.0, 40.0)
     assert len(table.header) == len(table.rows[0]) and table.rows[0][-1] == "2 full, 1 off"
     assert "40.0 frames per second" in table.title
+
+
+def test_results_are_held_to_the_limit_only_where_there_is_room_for_it(run_dir):
+    lines = [{"event": "prediction", "latency_ms": 141.5 + age, "inference_ms": 141.5} for age in (1.0, 9.0)]
+    (run_dir / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    row = overload_of(run_dir)
+    assert (row.fits, row.overdue, row.too_old) == (False, 1, 0)  # 141.5 and a period of 10 are more than 150
 
 
 def test_capacity_is_what_inference_alone_could_answer(run_dir):

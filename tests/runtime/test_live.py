@@ -396,8 +396,10 @@ def test_a_camera_that_never_answers_does_not_hold_up_a_stop() -> None:
     stop, answers = threading.Event(), threading.Event()
     stream = ListedStream(None, before=lambda index: index == 5 and (stop.set(), answers.wait(60)))
     stream.on_first_close = when_ended({"inference", "learner"}, lambda: clock.advance(2.5))
-    seen = drive(stream, stop=stop, clock=clock, release=answers.set, left_behind=["capture"])
+    cycle = Watching()
+    seen = drive(stream, cycle=cycle, stop=stop, clock=clock, release=answers.set, left_behind=["capture"])
     assert faults(seen) == [("capture", "still at work 2 s after the end was asked for")]
+    assert not cycle.is_given_up.is_set(), "what was learnt is sound, and is saved"
 
 
 def test_a_hung_inference_is_told_and_a_stop_still_ends_the_run() -> None:
@@ -520,6 +522,31 @@ def test_under_threefold_overload_no_answer_starts_on_an_old_frame() -> None:
     )
     ages_s = [event.started_at_s - event.frame.captured_at_s for event in seen if isinstance(event, events.Prediction)]
     assert len(ages_s) == 40 and max(ages_s) <= 0.2
+    assert in_flight(seen) == 0
+
+
+def test_an_answer_that_comes_out_too_old_is_given_to_nobody_and_never_learned_from() -> None:
+    """Ten frames a second, answers in 50 ms; the twentieth takes 250."""
+    clock = ManualClock()
+    stream = Timed(clock)
+    num_answers = itertools.count(1)
+
+    def take_long_once() -> None:
+        number = next(num_answers)
+        clock.advance(0.25 if number == 20 else 0.05)
+        if number == 30:
+            stream.close()
+        else:
+            stream.give()
+
+    seen = drive(
+        stream, predictor=Slow(clock, take_long_once), is_lossless=False, clock=clock, max_age_s=0.2, adapt="inline"
+    )
+    dropped = [event for event in seen if isinstance(event, events.FrameDropped)]
+    assert [(event.index, event.reason) for event in dropped][:1] == [(19, "late")]
+    answered = [index for index in range(30) if index != 19]
+    assert indices(seen, events.Prediction)[:29] == answered
+    assert [event.frame_index for event in seen if isinstance(event, events.ShiftScore)][:29] == answered
     assert in_flight(seen) == 0
 
 
