@@ -4,12 +4,13 @@
     for event in supervisor.poll(): dispatch(event)  # the caller's thread, many times a second
 
 A worker that waits for another owes no sign of life, so silence always means that something does not come back. How
-long is too long follows from facts: the stream's period and the longest prediction of this run. It reads an injected
-clock and stops nothing itself; the driver acts on what it says.
+long is too long follows from facts: the stream's period and what a prediction takes lately. It reads an injected clock
+and stops nothing itself; the driver acts on what it says.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
 
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.events import Event, Fault, Prediction, WorkerChanged
@@ -19,6 +20,7 @@ CAPTURE_LIMIT_PERIODS = 10
 FIRST_FRAME_LIMIT_S = 30.0  # a stream may have to load or connect
 INFERENCE_LIMIT_S = 30.0
 LEARNER_LIMIT_S = 8.0
+RECENT_INFERENCES = 100  # of which the middle one counts: a hiccup tells nothing of how long a step takes
 LIMIT_INFERENCES = 20  # a step of the dearest method costs six forward passes, and both threads share the cores
 
 MAX_RESTARTS = 3
@@ -55,7 +57,8 @@ class Supervisor:
         self._heartbeats = heartbeats
         self._period_s = period_s
         self._clock = clock
-        self._longest_inference_s = 0.0
+        self._inferences_s: deque[float] = deque(maxlen=RECENT_INFERENCES)
+        self._usual_inference_s = 0.0
         self._silent: set[str] = set()
 
     @property
@@ -64,7 +67,8 @@ class Supervisor:
 
     def note(self, prediction: Prediction) -> None:
         """Learn how long this model takes on this machine."""
-        self._longest_inference_s = max(self._longest_inference_s, prediction.inference_s)
+        self._inferences_s.append(prediction.inference_s)
+        self._usual_inference_s = median(self._inferences_s)
 
     def poll(self) -> Iterator[Event]:
         """What changed since the last call."""
@@ -84,7 +88,7 @@ class Supervisor:
             floor_s = FIRST_FRAME_LIMIT_S if is_first else CAPTURE_LIMIT_S
             return max(floor_s, CAPTURE_LIMIT_PERIODS * self._period_s)
         floor_s = LEARNER_LIMIT_S if component == "learner" else INFERENCE_LIMIT_S
-        return max(floor_s, LIMIT_INFERENCES * self._longest_inference_s)
+        return max(floor_s, LIMIT_INFERENCES * self._usual_inference_s)
 
 
 SILENCES = {

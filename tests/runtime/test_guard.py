@@ -1,10 +1,13 @@
 """The guard accepts what is finite and near, and says why it refuses."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from runtime.guard import Guard
+from runtime.probe import ProbeReading
 
 MODEL = nn.Identity()
 SOURCE = {"a": torch.full((4,), 3.0), "b": torch.full((9,), 4.0)}  # norm sqrt(36 + 144)
@@ -36,3 +39,30 @@ def test_a_single_non_finite_value_is_refused(poison: float) -> None:
     poisoned = {name: tensor.clone() for name, tensor in SOURCE.items()}
     poisoned["b"][5] = poison
     assert Guard(SOURCE).refusal(poisoned, MODEL) == "non-finite weights"
+
+
+class Reading:
+    """A probe that has read this."""
+
+    def __init__(self, reading: ProbeReading) -> None:
+        self._reading = reading
+
+    def read(self, _: nn.Module) -> ProbeReading:
+        return self._reading
+
+
+SOUND = ProbeReading(newest_agreement=0.5, agreement=0.8, miou=0.27, miou_frozen=0.45, lost_class=None)
+
+
+@pytest.mark.parametrize(
+    ("found", "refusal"),
+    [
+        ({}, ""),
+        ({"newest_agreement": 0.49}, "agrees with frozen on 49% of one source sample"),
+        ({"agreement": 0.79}, "agrees with frozen on 79% of source samples"),
+        ({"lost_class": 0}, "class 0 is gone from its answers to source samples"),
+        ({"miou": 0.26}, "26.0 mIoU on source samples, frozen 45.0"),
+    ],
+)
+def test_each_limit_refuses_by_itself_and_admits_what_stands_on_it(found, refusal) -> None:
+    assert Guard(SOURCE, probe=Reading(replace(SOUND, **found))).refusal(SOURCE, MODEL) == refusal

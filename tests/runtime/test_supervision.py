@@ -93,12 +93,29 @@ def test_a_slow_stream_is_stale_after_ten_periods() -> None:
 
 def test_slow_models_are_given_time() -> None:
     world = World()
-    world.supervisor.note(make_prediction(inference_s=3.0))
-    world.supervisor.note(make_prediction(inference_s=0.5))
+    for inference_s in (3.0, 0.5, 3.0):
+        world.supervisor.note(make_prediction(inference_s=inference_s))
     world.beat("learner")
     world.beat("inference")
     assert world.states_after(59) == []
     assert world.states_after(2) == [("inference", "hung"), ("learner", "hung")]
+
+
+def test_a_few_slow_predictions_give_no_time() -> None:
+    """A machine that was busy for a moment."""
+    world = World()
+    for inference_s in (30.0, 0.05, 0.05, 8.0, 0.05):
+        world.supervisor.note(make_prediction(inference_s=inference_s))
+    world.beat("learner")
+    assert world.states_after(8.5) == [("learner", "hung")]
+
+
+def test_only_the_last_predictions_tell_how_long_one_takes() -> None:
+    world = World()
+    for inference_s in (*[3.0] * 400, *[0.05] * 60):
+        world.supervisor.note(make_prediction(inference_s=inference_s))
+    world.beat("learner")
+    assert world.states_after(8.5) == [("learner", "hung")]
 
 
 class Failing:

@@ -15,6 +15,7 @@ from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
 from runtime.shift.jumps import JumpWatch
 from runtime.shift.monitor import ShiftMonitor
+from runtime.state import flatten, unflatten
 from streams.frame import Frame
 from tests.fakes import ManualClock, make_prediction, make_recall, make_shadow, make_step
 
@@ -254,6 +255,14 @@ def test_lateness_moves_the_governor_and_is_told(cycle_of) -> None:
     seen = consider_each(cycle, answers(range(30)))
     changes = [event for event in seen if isinstance(event, events.GovernorChanged)]
     assert [(event.level, event.reason) for event in changes] == [(1, "age")]
+
+
+def test_a_cycle_goes_on_from_its_state_on_the_governors_level(cycle_of) -> None:
+    first, second = (Governor(period_s=0.001) for _ in range(2))
+    cycle, heir = cycle_of(Noting(), governor=first), cycle_of(Noting(), governor=second)
+    consider_each(cycle, answers(range(30)))
+    heir.load_state(unflatten(*flatten(cycle.state())))
+    assert second.level == first.level > 0
 
 
 def test_a_step_out_of_memory_moves_the_governor_and_is_told_after_it(cycle_of) -> None:
