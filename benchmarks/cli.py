@@ -13,7 +13,7 @@ from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
 from runtime.config import ConfigError, RuntimeConfig, nearest
 from runtime.config_file import load_toml
-from runtime.process import leave, settle_process, tune_process
+from runtime.process import leave, release_memory, settle_process, tune_process
 from runtime.resume import load_run
 
 
@@ -41,6 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         finish=lambda run_dir: print(f"    report  {write_report(run_dir)}"),
         methods=oracle.methods,
         open_with=oracle.opener(config.adaptation.method),
+        release=release_memory,
     )
     for line in subset_lines(outcome.summary):
         print(line)

@@ -195,8 +195,8 @@ def overload_table(rows: Sequence[Overload], factor: float, capacity_fps: float)
             )
             for row in rows
         ),
-        note="Age: since capture, as inference starts; limit: max(2 periods, 150 ms). Result: capture to result; held to "
-        "the limit where there is room for it: where a period and as much as nine in ten inferences take fit in. "
+        note="Age: since capture, as inference starts; limit: max(2 periods, 150 ms). Result: capture to result; held "
+        "to the limit where there is room for it: where a period and as much as nine in ten inferences take fit in. "
         "Dropped: stale (a newer frame came, or it was too old to begin with), late (its answer came out too old).",
     )
 

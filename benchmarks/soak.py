@@ -1,8 +1,9 @@
 """`udaseg-runtime bench soak`: does a run that goes on and on grow, slow down, or lose hold of anything?
 
-    udaseg-runtime bench soak --minutes 20                      # frames, visits, shifts of a run ten times as long
-    udaseg-runtime bench soak --minutes 20 --speed-up 1         # on a machine that is too slow to learn at that rate
+    udaseg-runtime bench soak --minutes 20                               # ten times the frames, visits and shifts
+    udaseg-runtime bench soak --minutes 20 --speed-up 1 --adapt thread   # learning steps by the thousand
 
+Both are needed where a machine is too slow to learn at ten times the rate: there the governor sheds all learning.
 One live run through the front door, page and metrics up and looked at, on a stream at many times its rate, played over
 and over. Its process is watched from outside. Growth is measured after a warm-up, in which caches fill and allocators
 find their size.
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -67,6 +69,8 @@ class SoakConfig:
     """HxW of frames."""
     method: str = "styled"
     """Adaptation method."""
+    adapt: Literal["thread", "gaps", "inline", "off"] = "gaps"
+    """When learning computes, as --adapt of a run."""
     checkpoint: str | None = None
     """Source checkpoint, a file or a shipped name; the shipped segformer_b0 by default."""
     model: str = "segformer_b0"
@@ -153,7 +157,7 @@ def soak_cell(config: SoakConfig) -> Cell:
             stream=StreamConfig(stream=config.stream, size=config.size, fps=fps, rounds=rounds),
             model=ModelConfig(model=config.model, checkpoint=config.checkpoint),
             adaptation=AdaptationConfig(method=config.method),
-            run=RunConfig(pace="live"),
+            run=RunConfig(pace="live", adapt=config.adapt),
             web=WebConfig(port=0),
         ),
     )

@@ -18,16 +18,20 @@ class RecentCost:
         self._first_s: float | None = None
 
     def add(self, at_s: float, duration_s: float) -> None:
-        """A step ended."""
+        """A step ended. Those behind the window go, whether anybody asks for the share or not."""
         self._first_s = at_s - duration_s if self._first_s is None else self._first_s
         self._steps.append((at_s, duration_s))
+        self._forget(at_s)
 
     def share(self, now_s: float) -> float:
         """Of one learner's time in the last window, 0 while nothing is known."""
-        while self._steps and self._steps[0][0] <= now_s - self._window_s:
-            self._steps.popleft()
+        self._forget(now_s)
         span_s = 0.0 if self._first_s is None else min(self._window_s, now_s - self._first_s)
         return sum(duration_s for _, duration_s in self._steps) / span_s if span_s > 0 else 0.0
+
+    def _forget(self, now_s: float) -> None:
+        while self._steps and self._steps[0][0] <= now_s - self._window_s:
+            self._steps.popleft()
 
 
 class LevelAccounts:

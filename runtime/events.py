@@ -96,9 +96,7 @@ class ShadowPrediction:
 
 @dataclass(frozen=True, slots=True)
 class FrameDropped:
-    """A captured frame that is never answered. Reasons: stale (a newer one came, or it was too old), late (its answer
-    was), invalid, shutdown.
-    """
+    """A frame without an answer: stale (too old, or a newer came), late (its answer was), invalid, shutdown."""
 
     index: int
     reason: str

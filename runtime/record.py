@@ -31,7 +31,7 @@ from runtime.state import State
 FLUSH_S = 1.0
 FLUSH_LINES = 500
 MAX_WAITING_MB = 16.0  # events and pictures a stuck disk may hold back before recording gives up: half an hour's
-PATIENCE_S = 10.0  # how long a disk that hangs may hold up the end of a run
+PATIENCE_S = 10.0  # with a disk that hangs
 SCORES_EVERY = 5  # predictions between two lines that carry scores
 
 
@@ -70,6 +70,7 @@ class RunRecord:
         self._has_failed = False  # the writer's thread: nothing more may follow a line cut short
         self._fault: str | None = None
         self._is_reported = False
+        self._is_stuck = False
         self._is_continued = bool(events_bytes)
         try:
             if events_bytes is None:
@@ -104,13 +105,19 @@ class RunRecord:
         if is_due or isinstance(event, events.RunFinished):
             self.flush()
 
-    def close(self) -> None:
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the disk did not answer in time as the record was closed: who writes to it now may never return."""
+        return self._is_stuck
+
+    def close(self, *, patience_s: float = PATIENCE_S) -> None:
         """Write what is left and end the disk writer; may be called twice."""
         if (moment := self._moments.leave()) is not None:
             self._submit_moment(moment)
         self.flush()
-        if not self.writer.close(patience_s=PATIENCE_S):
-            self._give_up(OSError(f"the disk does not answer, after {PATIENCE_S:.0f} s what it still owed was left"))
+        if not self.writer.close(patience_s=patience_s):
+            self._is_stuck = True
+            self._give_up(OSError("the disk does not answer, what it still owed was left"))
         self._collect()
         self._report()
 
@@ -155,7 +162,9 @@ class RunRecord:
                 raise ValueError(f"not the state of a record: it has the keys {sorted(state)}")
 
     def write_summary(self, summary: dict[str, Any]) -> None:
-        """Write `summary.json`, whole or not at all; a failure is reported like any other."""
+        """Write `summary.json`, whole or not at all; a failure is reported like any other. Not where it is stuck."""
+        if self._is_stuck:
+            return
         try:
             write_atomically(self.path / "summary.json", (to_json(summary, indent=1) + "\n").encode())
         except OSError as error:

@@ -10,7 +10,7 @@ A disk that is slower than the interval costs checkpoints, one that is full or r
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
@@ -30,31 +30,28 @@ class Position:
     def __init__(self) -> None:
         self.next_frame = 0
         self.in_flight = 0  # captured, and neither predicted nor dropped yet
+        self.num_before = 0  # frames captured before `next_frame`; a run that goes on does not capture them again
         self._num_captured = 0
-        self._ahead: deque[int] = deque()  # captured beyond the newest prediction; no more than hand-overs hold
-
-    @property
-    def num_before(self) -> int:
-        """Frames captured before `next_frame`; a run that goes on does not capture them again."""
-        return self._num_captured - len(self._ahead)
+        self._order: dict[int, int] = {}  # of frames in flight, by index: the first captured is 1
 
     def go_on(self, next_frame: int, num_before: int) -> None:
         """Stand where an earlier process stood."""
-        self.next_frame, self._num_captured = next_frame, num_before
+        self.next_frame = next_frame
+        self.num_before = self._num_captured = num_before
 
     def observe(self, event: Event) -> None:
         match event:
             case FrameCaptured(index=index):
                 self.in_flight += 1
                 self._num_captured += 1
-                self._ahead.append(index)
-            case FrameDropped():
+                self._order[index] = self._num_captured
+            case FrameDropped(index=index):
                 self.in_flight -= 1
+                self._order.pop(index, None)
             case Prediction(frame=frame):
                 self.in_flight -= 1
                 self.next_frame = frame.index + 1
-                while self._ahead and self._ahead[0] <= frame.index:
-                    self._ahead.popleft()
+                self.num_before = self._order.pop(frame.index, self.num_before)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

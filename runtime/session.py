@@ -20,13 +20,7 @@ from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import Opener, Parts, Start, build, method_entry
 from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
-from runtime.events import (
-    Event,
-    Fault,
-    Observer,
-    RunResumed,
-    SnapshotTaken,
-)
+from runtime.events import Event, Fault, Observer, RunResumed, SnapshotTaken
 from runtime.exam import Predict, answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.metrics import Metrics, new_registry
@@ -39,6 +33,7 @@ from runtime.scores import Scores
 from runtime.signals import stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
+from runtime.upkeep import Upkeep
 from runtime.web.server import WebServer
 from streams.frame import Frame
 from streams.stream import open_stream
@@ -61,6 +56,9 @@ class Scorer(Observer, Protocol):
 
 Finish = Callable[[Path], None]
 
+PATIENCE_S = 10.0  # how long a disk that hangs may hold up the end of a run, all in all
+HURRIED_S = 2.0  # where a signal asked for the end: with what workers may take, less than five seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -77,18 +75,21 @@ def run_session(
     finish: Finish,
     methods: Mapping[str, Entry] = METHODS,
     open_with: Opener = open_stream,
+    release: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it.
 
-    `methods` are those to choose from, and `open_with` turns the stream's words into a stream. Raises what
-    `find_origin` and `build` raise, and PortBusy, before anything is written.
+    `methods` are those to choose from, `open_with` turns the stream's words into a stream, `release` gives memory back
+    once all is built, and now and then. Raises what `find_origin` and `build` raise, and PortBusy, before anything is
+    written.
     """
     origin = find_origin(config)
     config = resolved(config, method_entry(config, methods).recipe)
     start = Start(origin.next_frame, origin.num_before)
     parts = build(config, open_with=open_with, start=start, methods=methods)
     _take_up(origin, parts)
-    session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
+    session = Session(config, parts, make_scorer(parts.manifest.classes), origin, release=release)
+    release()
     with stop_on_signals(session.stop):
         try:
             session.drive()
@@ -101,7 +102,9 @@ def run_session(
 class Session:
     """Observers around the parts of one run. `close` must follow `drive`, also when it raised."""
 
-    def __init__(self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin) -> None:
+    def __init__(
+        self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin, *, release: Callable[[], None]
+    ) -> None:
         self.stop = threading.Event()
         self._config = config
         self._parts = parts
@@ -110,6 +113,7 @@ class Session:
         self._status = Status(scores=scorer.scores)
         self._faults = parts.faults
         self._is_dispatching = False
+        self._leave_disk_at_s: float | None = None
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
         self._held = hold(origin.run_dir)
@@ -136,7 +140,7 @@ class Session:
             self._saver.restore(origin.checkpoint)
         self._observers: tuple[Observer, ...] = (
             *(self._saver.position, scorer, self._status, self._metrics),
-            *(self._summary, self._record, self._panel),
+            *(self._summary, self._record, self._panel, Upkeep(self._record.writer, release)),
         )
 
     def drive(self) -> None:
@@ -181,7 +185,7 @@ class Session:
         """Save where the run ends, unless observers may disagree on where that is: then the checkpoint before holds."""
         if self._is_dispatching:
             return
-        for saved in self._saver.settle():
+        for saved in self._saver.settle(patience_s=self._patience_s()):
             self._hand_out(saved)
         try:
             if self._parts.weights.is_retired:  # a learner that hangs may be at work on its state still
@@ -191,8 +195,15 @@ class Session:
                 self._saver.save(self._parts.snapshots.take(self._parts.cycle))
         except Exception as error:  # a device that is lost cannot be copied from; the run is to end as it would
             self._note_fault("checkpoint", f"{type(error).__name__}: {error}")
-        for saved in self._saver.settle():
+        for saved in self._saver.settle(patience_s=self._patience_s()):
             self._hand_out(saved)
+
+    def _patience_s(self) -> float:
+        """How much longer a disk that hangs may hold up the end, which begins as this is asked first."""
+        now_s = time.monotonic()
+        if self._leave_disk_at_s is None:
+            self._leave_disk_at_s = now_s + (HURRIED_S if self.stop.is_set() else PATIENCE_S)
+        return max(0.0, self._leave_disk_at_s - now_s)
 
     def examine(self) -> None:
         """What was forgotten of the source, where that was asked for and the run was not cut short."""
@@ -209,8 +220,8 @@ class Session:
         if self._web is not None:
             self._web.stop()
         self._panel.close()
-        self._record.close()
-        if lost := self._parts.keep_library():
+        self._record.close(patience_s=self._patience_s())
+        if not self._record.is_stuck and (lost := self._parts.keep_library()):
             self._note_fault("library", lost)
         if self._held is not None:
             os.close(self._held)

@@ -156,7 +156,7 @@ class Simulated:
         self._clock = clock
         self._measure = measure
         self._shares_device = shares_device
-        self._freshness = Freshness(max_age_s(stream.fps))
+        self._freshness = Freshness(max_age_s(stream.fps), period_s=1.0 / stream.fps)
         self._free_at_s = 0.0  # when inference is done with what it has
         self._waiting: Frame | None = None
 
@@ -222,7 +222,9 @@ class Simulated:
         prediction = self._predictor.predict(frame)
         self._free_at_s = start_s + self._latency.answer_s(self._measure() - begun_s)
         prediction = replace(prediction, started_at_s=started_at_s, finished_at_s=self._clock.at(self._free_at_s))
-        yield prediction
+        is_late = self._freshness.is_late(prediction)
+        yield FrameDropped(frame.index, "late", prediction.finished_at_s) if is_late else prediction
         if not self._shares_device:
             yield from self._learning.spend(start_s, self._free_at_s)
-        self._learning.offer(prediction)
+        if not is_late:
+            self._learning.offer(prediction)

@@ -73,6 +73,11 @@ def test_the_run_outlasts_its_time_at_ten_times_the_rate():
     assert stream.rounds * 825 > 20 * 60 * 100
 
 
+def test_learning_computes_when_it_is_told_to():
+    config = soak_cell(SoakConfig(speed_up=1.0, adapt="thread")).config
+    assert (config.stream.fps, config.run.adapt) == (10.0, "thread")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

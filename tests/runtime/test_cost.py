@@ -23,3 +23,10 @@ def test_what_lies_behind_the_window_is_forgotten() -> None:
     cost = RecentCost(window_s=10.0)
     cost.add(1.0, 0.9)
     assert cost.share(11.5) == 0.0
+
+
+def test_a_step_stays_until_its_window_is_over() -> None:
+    cost = RecentCost(window_s=10.0)
+    cost.add(0.5, 0.5)
+    cost.add(10.0, 0.5)
+    assert cost.share(10.0) == pytest.approx(0.1)

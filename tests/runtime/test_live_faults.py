@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -117,6 +118,17 @@ def test_sigterm_while_the_learner_is_stuck_ends_in_time(tiny_world, tmp_path, m
     assert terminate(process) == (0, "")
     assert summary_of(tmp_path / "run")["frames"]["in_flight"] == 0
     assert checkpoints(tmp_path / "run")
+
+
+def test_sigterm_while_the_disk_hangs_ends_in_time(tiny_world, tmp_path) -> None:
+    """Who opens a pipe for writing waits for a reader, here for ever."""
+    process = start(tiny_world.arguments(*LEARNS_TILL_STOPPED, "--run-dir", tmp_path / "run"))
+    read_until(process, "shift: away")
+    told = tmp_path / "run" / "events.jsonl"
+    told.unlink(missing_ok=True)
+    os.mkfifo(told)
+    assert terminate(process) == (0, "")
+    assert not (tmp_path / "run" / "summary.json").exists()
 
 
 def test_a_learner_that_hangs_is_declared_so_and_no_prediction_is_missing(tiny_world, tmp_path) -> None:

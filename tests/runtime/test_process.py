@@ -1,5 +1,6 @@
 """Settings of the process are made in time, and the user's own stay; it ends, also with a thread that never returns."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -35,3 +36,30 @@ def test_what_was_said_and_the_code_get_out(prelude, code) -> None:
     script = prelude + SAY.format(code)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (code, "said\n", "complained\n")
+
+
+RELEASE = """
+from pathlib import Path
+from runtime.process import release_memory, tune_process
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+tune_process()
+blocks = [bytearray(b"x" * 2**20) for _ in range(200)]
+kept = blocks[-1]
+del blocks
+before = resident_mb()
+release_memory()
+print(round(before - resident_mb()))
+"""
+
+
+@pytest.mark.skipif(
+    not (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "malloc_trim")),
+    reason="another C library than glibc, which gives back by itself or not at all",
+)
+def test_memory_that_lies_free_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", RELEASE], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 150

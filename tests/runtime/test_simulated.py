@@ -10,7 +10,15 @@ import pytest
 
 from runtime.build import build
 from runtime.config import ConfigError, RunConfig, parse_latency
-from runtime.events import AdaptationStep, FrameCaptured, FrameDropped, Prediction, ShadowPrediction, SnapshotTaken
+from runtime.events import (
+    AdaptationStep,
+    FrameCaptured,
+    FrameDropped,
+    Prediction,
+    ShadowPrediction,
+    ShiftScore,
+    SnapshotTaken,
+)
 from runtime.resume import load_run, refuse_changes
 
 FRAMES = 12
@@ -116,6 +124,17 @@ def test_recorded_latencies_are_those_of_another_run(tiny_world, tmp_path):
     seen = play(tiny_world, str(tmp_path))
     assert answered(seen) == {n: (100.0 * n, 100.0 * n + (60.0, 90.0, 30.0)[n % 3]) for n in range(FRAMES)}
     assert {round(one.duration_s, 6) for one in of(seen, AdaptationStep)} == {0.12}
+
+
+def test_an_answer_that_comes_out_too_old_is_late_and_nobody_learns_from_it(tiny_world, tmp_path):
+    """Two periods are 200 ms; all answers but one take 60."""
+    answers = [{"event": "prediction", "inference_ms": 250.0 if n == 9 else 60.0} for n in range(FRAMES)]
+    steps = [{"event": "adaptation_step", "outcome": "applied", "duration_ms": 120.0}]
+    (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, answers + steps)))
+    seen = play(tiny_world, str(tmp_path))
+    assert [(event.index, event.reason) for event in of(seen, FrameDropped)] == [(9, "late"), (10, "stale")]
+    assert list(answered(seen)) == [*range(9), 11]
+    assert 9 not in {one.frame_index for one in of(seen, ShiftScore)}
 
 
 def test_measured_latencies_are_those_of_this_machine(tiny_world):
