@@ -1,17 +1,14 @@
-"""`udaseg-runtime bench adaptation`: what one learning step costs, in milliseconds and in F.
+"""`udaseg-runtime bench adaptation`: what one learning step costs, in milliseconds, in F and against full DACS.
 
-    udaseg-runtime bench adaptation --models segformer_b0,segformer_b1 --sizes 256x512,512x1024
+    udaseg-runtime bench adaptation --models segformer_b0,segformer_b1 --sizes 256x512,512x1024 --stages 1-4,3-4,4
 
-F is the time of one served prediction of the same model at the same size. A round is one prediction and one step, in
-turn; the ratio is taken within a round. The step is the learner's own: loss, gradient, optimiser, average, guard and
-publication. Weights are random, with answers made sure lest a method find no pixel to learn from; that changes what is
-learnt and not how long it takes. The same rounds take a step at every level of effort the governor has, held against
-the full one.
+F is the time of one served prediction of the same model at the same size, by the first method named. A round is one
+prediction and one step of every method, in turn; ratios are taken within a round. The step is the learner's own: loss,
+gradient, optimiser, average, guard and publication (`learning_steps.py`). `dacs` crops to half the frame, as DACS,
+DAFormer and HAMLET are published; `dacs_whole` sees whole frames; `prefixed` is the cheapest step on two images, with
+frozen stages kept and 2048 pixels of each. `--efforts` holds levels of the governor against the full one.
 """
 
-import math
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,42 +20,18 @@ import numpy as np
 import torch
 
 from benchmarks.conditions import Percentiles, compute_device, describe, measure_in_turn
+from benchmarks.learning_steps import ALL_STAGES, MEASURED, Steps, parse_stage_ranges
 from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
-from benchmarks.table import Table, decimal
+from benchmarks.table import UNKNOWN, Table, decimal
 from evaluation.compare import with_track
-from models.adapters import attach_adapters
-from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, replica, set_trainable
-from models.zoo import MODELS, build_model
-from replay.buffer import ReplayBuffer
-from runtime.adaptation.candidate import Candidate
-from runtime.adaptation.learner import Learner
-from runtime.adaptation.method import Materials, Target
-from runtime.adaptation.methods import METHODS
+from models.zoo import MODELS
 from runtime.arguments import parse
-from runtime.build import adapters_of
-from runtime.config import ModelConfig, Trainable, parse_size
+from runtime.config import Trainable, parse_size
 from runtime.effort import FULL, LEVELS, Effort
-from runtime.guard import Guard
-from runtime.lanes import open_lanes
-from runtime.optimizers import build_optimizer
-from runtime.predictor import Predictor
-from runtime.probe import SAMPLES as PROBE_SAMPLES
-from runtime.probe import Probe
-from runtime.recipes import Recipe
-from runtime.serving import serve
-from runtime.trust import Trust
-from runtime.weights import VersionedWeights
-from streams.stream import StreamOptions, open_stream
-from streams.synthetic.stream import clear_samples
 
-NUM_CLASSES = 19
-NUM_SAMPLES = 12  # source samples to replay: two streets
-RAINY_FRAME = 300  # of rain_sequence: 100 mm/h
-SURENESS = 100.0  # factor on the random classifier: mean entropy falls from ln K to some tenths of it
-LEARNING_LEVELS = tuple(effort for effort in LEVELS if effort.frames_per_step)
-LEARNING = tuple(name for name, entry in METHODS.items() if entry.build is not None)
+LESSER_LEVELS = {effort.name: effort for effort in LEVELS[1:] if effort.frames_per_step}
+REFERENCES = ("dacs", "dacs_whole")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +42,16 @@ class AdaptationBenchConfig:
     """Architectures, separated by commas."""
     sizes: str = "256x512,512x1024"
     """Sizes HxW of frames and source samples, separated by commas."""
-    methods: str = ",".join(LEARNING)
-    """Methods that learn, separated by commas."""
+    methods: str = "styled,dacs,dacs_whole"
+    """Methods that learn, separated by commas; dacs_whole and prefixed are measured here alone."""
+    stages: str = ALL_STAGES
+    """Stages with adapters, for methods that have some: ranges, separated by commas, as 1-4,3-4,4."""
     trainable: Trainable | None = None
     """What learns; the method's own choice by default."""
+    efforts: str | None = None
+    """Levels of effort besides the full one, separated by commas: rate, crop, depth."""
     rounds: int = 20
-    """Rounds that count, each one prediction and one step."""
+    """Rounds that count, each one prediction and one step of every method."""
     warmup: int = 3
     """Rounds before that do not."""
     threads: int = 1
@@ -88,13 +65,21 @@ class AdaptationBenchConfig:
 
     def __post_init__(self) -> None:
         check_names("--models", self.models, MODELS)
-        check_names("--methods", self.methods, LEARNING)
+        check_names("--methods", self.methods, MEASURED)
+        parse_stage_ranges(self.stages)
+        if self.efforts is not None:
+            check_names("--efforts", self.efforts, LESSER_LEVELS)
         check_at_least("--rounds", self.rounds, 1)
         check_at_least("--warmup", self.warmup, 0)
         check_at_least("--threads", self.threads, 1)
         for size in self.sizes.split(","):
             parse_size(size)
         check_save_name(self.save)
+
+    @property
+    def levels(self) -> tuple[Effort, ...]:
+        """What is measured of every method, the full one first."""
+        return (FULL, *(LESSER_LEVELS[name] for name in self.efforts.split(","))) if self.efforts else (FULL,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +97,27 @@ class LevelCost:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """One model, size and method: times in ms; `in_forwards` is step over forward, round by round."""
+    """One model, size and method: times in ms; `in_forwards` is step over forward, `over` the step over those of
+    REFERENCES that were measured, round by round. `stages` have adapters; empty where no adapters learn.
+    """
 
     model: str
     size: str
     method: str
+    stages: str
     trainable: int
     forward_ms: Percentiles
     step_ms: Percentiles
     in_forwards: Percentiles
+    over: dict[str, Percentiles]
     outcomes: dict[str, int]
     levels: tuple[LevelCost, ...]
 
     @property
     def name(self) -> str:
         """For the first column of tables."""
-        return f"{self.model} {self.size} {with_track(self.method, METHODS[self.method].track)}"
+        named = f"{self.model} {self.size} {with_track(self.method, MEASURED[self.method].track)}"
+        return f"{named}, stages {self.stages}" if self.stages not in ("", ALL_STAGES) else named
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -136,123 +126,59 @@ def main(arguments: Sequence[str]) -> int:
     device = compute_device(config.device)
     conditions = describe(device.type, threads=config.threads)
     torch.set_num_threads(config.threads)
-    grid = product(config.models.split(","), config.sizes.split(","), config.methods.split(","))
-    costs = [step_cost(config, *cell, device=device) for cell in grid]
-    tables = (cost_table(costs), level_table(costs))
+    grid = product(config.models.split(","), config.sizes.split(","))
+    costs = [cost for cell in grid for cost in step_costs(config, *cell, device=device)]
+    tables = (cost_table(costs), *((level_table(costs),) if config.efforts else ()))
     result = Result("adaptation", conditions, options=options_of(config), tables=tables, data=costs)
     publish(result, folder=config.out, save=config.save)
     return 0
 
 
-def step_cost(config: AdaptationBenchConfig, model: str, size: str, method: str, *, device: torch.device) -> StepCost:
-    """Predictions and steps in turn, on one rainy frame."""
-    size_HW = parse_size(size)
-    bench = Bench(model, size_HW, method=method, trainable=config.trainable, device=device)
-    steps = [partial(bench.step, effort) for effort in LEARNING_LEVELS]
+def step_costs(config: AdaptationBenchConfig, model: str, size: str, *, device: torch.device) -> list[StepCost]:
+    """A prediction and a step of every method in turn, on one rainy frame."""
+    contestants = [
+        (method, stages, Steps(model, parse_size(size), MEASURED[method], device=device, stages=stages or ALL_STAGES,
+                               trainable=config.trainable))
+        for method in config.methods.split(",")
+        for stages in _stages_of(config, method)
+    ]  # fmt: skip
+    levels = config.levels
+    calls = [partial(steps.step, effort) for _, _, steps in contestants for effort in levels]
     times_ms = measure_in_turn(
-        (bench.forward, *steps), device=device, num_warmup=config.warmup, num_rounds=config.rounds
+        (contestants[0][2].forward, *calls), device=device, num_warmup=config.warmup, num_rounds=config.rounds
     )
-    over_full = times_ms[:, 1:] / times_ms[:, 1:2]
-    return StepCost(
-        model=model,
-        size=size,
-        method=method,
-        trainable=bench.num_trainable,
-        forward_ms=Percentiles.of(times_ms[:, 0]),
-        step_ms=Percentiles.of(times_ms[:, 1]),
-        in_forwards=Percentiles.of(times_ms[:, 1] / times_ms[:, 0]),
-        outcomes=dict(bench.outcomes),
-        levels=tuple(
-            LevelCost(effort, Percentiles.of(over_full[:, number])) for number, effort in enumerate(LEARNING_LEVELS)
-        ),
-    )
-
-
-class Bench:
-    """A predictor and a learner as a run has them, on one frame; `outcomes` counts what became of the steps."""
-
-    def __init__(
-        self, model: str, size_HW: tuple[int, int], *, method: str, trainable: Trainable | None, device: torch.device
-    ) -> None:
-        torch.manual_seed(0)
-        entry = METHODS[method]
-        if entry.build is None:
-            raise ValueError(f"method must be one that learns, got {method!r}")
-        trainable = trainable or entry.recipe.trainable
-        student = build_model(model, num_classes=NUM_CLASSES).to(device).eval()
-        with torch.no_grad():
-            student.head.classifier.weight.mul_(SURENESS)
-        if "adapters" in trainable:
-            attach_adapters(student, adapters_of(ModelConfig()))
-        self.num_trainable = set_trainable(student, trainable).trainable
-        self.outcomes: Counter[str] = Counter()
-        lanes = open_lanes(device)
-        weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)
-        served = serve(replica(student), lanes.inference, on_fault=print)
-        self._predictor = Predictor(served, weights, clock=time.perf_counter)
-        replay = source_samples(size_HW)
-        candidate = self._candidate(student, weights, entry.recipe, replay)
-        generator = torch.Generator().manual_seed(0)
-        given = Materials(replay, replica(student), candidate.model, device, generator)
-        self._learner = Learner(
-            student,
-            entry.build(given),
-            candidate,
-            optimizer=build_optimizer(entry.recipe, student, learning_rate=entry.recipe.learning_rate),
-            ema_decay=entry.recipe.ema_decay,
-            max_gradient_norm=entry.recipe.max_gradient_norm,
-            clock=time.perf_counter,
+    forward_ms, steps_ms = times_ms[:, 0], times_ms[:, 1:].reshape(config.rounds, len(contestants), len(levels))
+    full_ms: dict[str, np.ndarray] = {}
+    for number, (method, _, _) in enumerate(contestants):
+        full_ms.setdefault(method, steps_ms[:, number, 0])  # of several ranges of stages the first
+    return [
+        StepCost(
+            model=model,
+            size=size,
+            method=method,
+            stages=stages,
+            trainable=steps.num_trainable,
+            forward_ms=Percentiles.of(forward_ms),
+            step_ms=Percentiles.of(steps_ms[:, number, 0]),
+            in_forwards=Percentiles.of(steps_ms[:, number, 0] / forward_ms),
+            over={
+                name: Percentiles.of(steps_ms[:, number, 0] / full_ms[name]) for name in REFERENCES if name in full_ms
+            },
+            outcomes=dict(steps.outcomes),
+            levels=_level_costs(levels, steps_ms[:, number]),
         )
-        stream = open_stream("rain_sequence", StreamOptions(size_HW=size_HW, start=RAINY_FRAME))
-        self._frame = next(iter(stream))
-        stream.close()
-
-    @staticmethod
-    def _candidate(
-        student: SegmentationModel, weights: VersionedWeights, recipe: Recipe, replay: ReplayBuffer
-    ) -> Candidate:
-        """Trusted from the start, so that every step ends in a publication; judged as the method's policy has it."""
-        trust, twin, source = Trust(below=1.0), replica(student), weights.source.tensors
-        if recipe.policy == "bare":
-            guard = Guard(source, max_drift=math.inf)
-        else:
-            samples = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
-            guard = Guard(source, probe=Probe(*samples, frozen=twin, num_classes=NUM_CLASSES))
-        return Candidate(twin, weights, guard=guard, trust=trust, clock=time.perf_counter)
-
-    def forward(self) -> None:
-        """One served prediction, with the newest weights."""
-        self._prediction = self._predictor.predict(self._frame)
-
-    def step(self, effort: Effort = FULL) -> None:
-        """One learning step on the frame just predicted."""
-        seen = self._prediction
-        target = Target(
-            self._frame.index,
-            self._frame.image_HWC,
-            seen.labels_HW,
-            seen.confident_share,
-            crop_share=effort.crop_share,
-        )
-        event, _ = self._learner.learn(target, depth=effort.depth)
-        self.outcomes[event.outcome] += 1
-
-
-def source_samples(size_HW: tuple[int, int]) -> ReplayBuffer:
-    """A small full replay buffer of the synthetic world."""
-    height, width = size_HW
-    num_bytes = NUM_SAMPLES * (height * width * 4 + NUM_CLASSES * 8)
-    replay = ReplayBuffer(size_HW, capacity_bytes=num_bytes, generator=torch.Generator().manual_seed(0))
-    for frame in clear_samples(NUM_SAMPLES, seed=0, size_HW=size_HW):
-        replay.add(frame.image_HWC, np.zeros(size_HW, np.uint8) if frame.label_HW is None else frame.label_HW)
-    return replay
+        for number, (method, stages, steps) in enumerate(contestants)
+    ]
 
 
 def cost_table(costs: Sequence[StepCost]) -> Table:
     """One line for each combination."""
     return Table(
         title="Cost of a learning step",
-        header=("model, size, method", "trainable", "F p50 ms", "step p50 ms", "p95 ms", "p50 F", "p95 F", "applied"),
+        header=(
+            "model, size, method", "trainable", "F p50 ms", "step p50 ms", "p95 ms", "p50 F", "p95 F",
+            *(f"of {name}" for name in REFERENCES), "applied",
+        ),
         rows=tuple(
             (
                 cost.name,
@@ -262,12 +188,14 @@ def cost_table(costs: Sequence[StepCost]) -> Table:
                 decimal(cost.step_ms.p95),
                 decimal(cost.in_forwards.p50, digits=2),
                 decimal(cost.in_forwards.p95, digits=2),
+                *(decimal(cost.over[name].p50, digits=3) if name in cost.over else UNKNOWN for name in REFERENCES),
                 f"{cost.outcomes.get('applied', 0)} of {sum(cost.outcomes.values())}",
             )
             for cost in costs
         ),
-        note="F: one served prediction of the same model at the same size. Steps applied include warm-up.",
-    )
+        note="F: one served prediction of the same model at the same size. Of dacs, of dacs_whole: p50 of a step over "
+        "theirs (1/8 is 0.125). Steps applied include warm-up.",
+    )  # fmt: skip
 
 
 def level_table(costs: Sequence[StepCost]) -> Table:
@@ -287,4 +215,17 @@ def level_table(costs: Sequence[StepCost]) -> Table:
             for level in cost.levels
         ),
         note="Per frame: time on steps for each frame that could be learned from; a level learns from every so many.",
+    )
+
+
+def _stages_of(config: AdaptationBenchConfig, method: str) -> list[str]:
+    """Every range where adapters learn, else one row without any."""
+    trainable = config.trainable or MEASURED[method].recipe.trainable
+    return parse_stage_ranges(config.stages) if "adapters" in trainable else [""]
+
+
+def _level_costs(levels: Sequence[Effort], times_ms: np.ndarray) -> tuple[LevelCost, ...]:
+    """Of one method, from (rounds, levels)."""
+    return tuple(
+        LevelCost(effort, Percentiles.of(times_ms[:, number] / times_ms[:, 0])) for number, effort in enumerate(levels)
     )

@@ -1,11 +1,15 @@
 """Other implementations of our networks, given our weights, to hold ours against.
 
     reference = hugging_face(ours)                                # None where it is not installed
+    reference = plain_timm(ours)                                  # None where ours is no such network
 
-Hugging Face's SegFormer keeps the published order of work (upsample, then project). Built from a configuration; nothing
-is downloaded.
+Hugging Face's SegFormer keeps the published order of work (upsample, then project), and so does SegFormer's head on a
+network of timm as timm runs it. Built from a configuration; nothing is downloaded.
 """
 
+# B batch, K classes, H height, W width, h w of the logits
+
+import copy
 import importlib
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from models.mit import MIT_CONFIGS
-from models.segformer import SegmentationModel
+from models.segformer import SegFormerHead, SegmentationModel
+from models.timm_encoder import StagedEncoder
+from models.timm_models import PREFIX
 from models.torchvision_operators import declare_missing_operators
 
 # Their names (before and since version 5) and ours, applied in order.
@@ -74,6 +80,39 @@ def hugging_face(ours: SegmentationModel) -> Logits | None:
     network = library.SegformerForSemanticSegmentation(config)
     network.load_state_dict(their_state(ours.state_dict(), network.state_dict()))
     return Logits(network.eval())
+
+
+class PlainTimm(nn.Module):
+    """timm's feature network and SegFormer's head, each as published."""
+
+    def __init__(self, entry: nn.Module, network: nn.Module, head: SegFormerHead, *, gives_nhwc: bool) -> None:
+        super().__init__()
+        self.entry = entry
+        self.network = network
+        self.head = head
+        self.gives_nhwc = gives_nhwc
+
+    def forward(self, x_B3HW: Tensor) -> Tensor:
+        features = self.network(self.entry(x_B3HW))
+        if self.gives_nhwc:
+            features = [map_BHWC.permute(0, 3, 1, 2) for map_BHWC in features]
+        logits_BKhw: Tensor = self.head.classifier(self.head.embed_plainly(features))
+        return logits_BKhw
+
+
+def plain_timm(ours: SegmentationModel) -> PlainTimm | None:
+    """The same pyramid as timm makes it, same weights, in eval mode; None for other networks and other heads."""
+    encoder, head = ours.encoder, ours.head
+    if not (ours.name.startswith(PREFIX) and isinstance(encoder, StagedEncoder) and isinstance(head, SegFormerHead)):
+        return None
+    declare_missing_operators()
+    timm = importlib.import_module("timm")
+    architecture = ours.name.removeprefix(PREFIX).partition("+")[0]
+    network = timm.create_model(architecture, features_only=True, out_indices=(-4, -3, -2, -1))
+    named = {re.sub(r"^stages\.\d+\.", "", name): tensor for name, tensor in encoder.state_dict().items()}
+    network.load_state_dict({name: named[name] for name in network.state_dict()})
+    gives_nhwc = str(network.output_fmt.value) == "NHWC"
+    return PlainTimm(encoder.entry, network, copy.deepcopy(head), gives_nhwc=gives_nhwc).eval()
 
 
 def their_state(ours: Mapping[str, Tensor], theirs: Iterable[str]) -> dict[str, Tensor]:

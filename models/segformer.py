@@ -148,7 +148,7 @@ class SegmentationModel(nn.Module):
     """Encoder and head: (B, 3, H, W) normalised images to logits (B, K, h, w), at stride 4 in SegFormer.
 
     Modules named in `frozen_modules` stay in eval mode in training mode; `models.trainable.set_trainable` fills
-    it, and `adaptable_names`.
+    it, and `adaptable_names`. `answers_in` is the precision of answers, which `models.precision` puts into effect.
     """
 
     def __init__(self, name: str, encoder: Encoder, head: Head) -> None:
@@ -158,6 +158,7 @@ class SegmentationModel(nn.Module):
         self.head = head
         self.frozen_modules: frozenset[str] = frozenset()
         self.adaptable_names: tuple[str, ...] = ()
+        self.answers_in = torch.float32
 
     @property
     def num_classes(self) -> int:

@@ -17,6 +17,7 @@ import torch
 
 from models.adapters import AdapterConfig, attach_adapters
 from models.checkpoint import Manifest
+from models.precision import chosen_precision
 from models.segformer import SegmentationModel
 from models.trainable import TrainableReport, adaptable_tensors, replica, set_trainable
 from replay.buffer import ReplayBuffer
@@ -107,6 +108,7 @@ def build(
     size_HW = parse_size(config.stream.size) if config.stream.size else mapping.manifest.source.size_HW
     stream, round_length = _open(config, size_HW, clock, open_with, start)
     report, replay = _adapt(model.to(device), config.model), _filled(config, mapping, size_HW)
+    model.answers_in = chosen_precision(config.model.precision, device)
     lanes = open_lanes(device)
     weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()

@@ -78,6 +78,9 @@ class ModelConfig:
     """Factor on what adapters add; 0.1 in AdaptFormer's paper, but online there are only tens of steps to learn in."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What networks answer in, adapted and frozen alike; auto is bf16 where the hardware computes in it. Learning stays
+    in fp32."""
 
     @property
     def source(self) -> str:

@@ -7,7 +7,7 @@ turn, at half size (a quarter of a forward pass; a sixteenth from 512 rows, at a
 newest reading of every sample together.
 """
 
-# N samples, B batch, H height, W width, C channels, K classes
+# N samples, B batch, H height, W width, C channels, K classes, R labels (K and unknown), P pixels
 
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.precision import answering
 from models.preprocess import labels_of, normalise
 from runtime.state import State
 
@@ -47,17 +48,22 @@ class Probe:
         step = 4 if height >= QUARTERED_FROM else 2 if height >= HALVED_FROM else 1
         images_NCHW = images_NHWC.permute(0, 3, 1, 2).float()
         self._images_NHWC = F.avg_pool2d(images_NCHW, step).round().to(torch.uint8).permute(0, 2, 3, 1)
-        self._labels_NHW = labels_NHW[:, ::step, ::step][:, : self._images_NHWC.shape[1], : self._images_NHWC.shape[2]]
+        height, width = self._images_NHWC.shape[1:3]
+        labels_NHW = labels_NHW[:, ::step, ::step][:, :height, :width].long().clamp(max=num_classes)
+        self._rows_NHW = labels_NHW * num_classes  # where rows of counts begin; the last row is of unknown labels
         self._num_classes = num_classes
         self._device = next(frozen.parameters()).device
         self._frozen_NHW = torch.cat([self._answer(frozen, n) for n in range(len(images_NHWC))])
-        self._frozen_shares_K = self._shares(self._frozen_NHW)
-        self._miou_frozen = self._miou(self._frozen_NHW)
+        self._frozen_counts_NRK = torch.stack([self._counts(n, answer) for n, answer in enumerate(self._frozen_NHW)])
+        self._frozen_shares_K = _shares(self._frozen_counts_NRK)
+        self._miou_frozen = _miou(self._frozen_counts_NRK)
         self.reset()
 
     def reset(self) -> None:
         """Forget all candidates."""
         self._answers_NHW = self._frozen_NHW.clone()
+        self._counts_NRK = self._frozen_counts_NRK.clone()
+        self._same_N = torch.full((len(self._frozen_NHW),), self._frozen_NHW[0].numel())
         self._next = 0
 
     def read(self, candidate: nn.Module) -> ProbeReading:
@@ -65,13 +71,13 @@ class Probe:
         number = self._next
         self._next = (number + 1) % len(self._images_NHWC)
         self._answers_NHW[number] = self._answer(candidate, number)[0]
-        same_NHW = self._answers_NHW == self._frozen_NHW
-        share_K = self._shares(self._answers_NHW)
+        self._count(number)
+        share_K = _shares(self._counts_NRK)
         lost_K = (self._frozen_shares_K >= OFTEN) & (share_K < HARDLY * self._frozen_shares_K)
         return ProbeReading(
-            newest_agreement=float(same_NHW[number].float().mean()),
-            agreement=float(same_NHW.float().mean()),
-            miou=self._miou(self._answers_NHW),
+            newest_agreement=float(self._same_N[number] / self._frozen_NHW[number].numel()),
+            agreement=float(self._same_N.sum() / self._frozen_NHW.numel()),
+            miou=_miou(self._counts_NRK),
             miou_frozen=self._miou_frozen,
             lost_class=int(lost_K.float().argmax()) if bool(lost_K.any()) else None,
         )
@@ -85,6 +91,8 @@ class Probe:
         match state:
             case {"answers": Tensor() as seen_NHW, "next": int(number)} if seen_NHW.shape == self._frozen_NHW.shape:
                 self._answers_NHW, self._next = seen_NHW, number
+                for sample in range(len(seen_NHW)):
+                    self._count(sample)
             case _:
                 raise ValueError("not the state of a probe with these samples")
 
@@ -92,20 +100,30 @@ class Probe:
         """Labels of one sample, (1, H, W) on the host."""
         image_1HWC = self._images_NHWC[number : number + 1]
         with torch.no_grad():
-            logits_1KHW = model(normalise(image_1HWC.to(self._device)))
+            with answering(model, self._device):
+                logits_1KHW = model(normalise(image_1HWC.to(self._device))).float()
             return labels_of(logits_1KHW, (image_1HWC.shape[1], image_1HWC.shape[2])).cpu()
 
-    def _shares(self, answers_NHW: Tensor) -> Tensor:
-        counts_K = torch.bincount(answers_NHW.flatten(), minlength=self._num_classes)
-        return counts_K / answers_NHW.numel()
+    def _count(self, number: int) -> None:
+        """Counts of one sample's newest answer."""
+        self._counts_NRK[number] = self._counts(number, self._answers_NHW[number])
+        self._same_N[number] = (self._answers_NHW[number] == self._frozen_NHW[number]).sum()
 
-    def _miou(self, answers_NHW: Tensor) -> float:
-        """Mean over the classes that occur, as `evaluation.confusion` has it; nan of none."""
-        known_NHW = self._labels_NHW < self._num_classes
-        truth_P, answer_P = self._labels_NHW[known_NHW].long(), answers_NHW[known_NHW].long()
+    def _counts(self, number: int, answer_HW: Tensor) -> Tensor:
+        """Pixels (R, K) by label and answer."""
         num = self._num_classes
-        counts_KK = torch.bincount(truth_P * num + answer_P, minlength=num * num).view(num, num)
-        hits_K = counts_KK.diagonal()
-        union_K = counts_KK.sum(0) + counts_KK.sum(1) - hits_K
-        return float((hits_K[union_K > 0] / union_K[union_K > 0]).mean())
+        cells_P = (self._rows_NHW[number] + answer_HW).flatten()
+        return torch.bincount(cells_P, minlength=(num + 1) * num).view(num + 1, num)
 
+
+def _shares(counts_NRK: Tensor) -> Tensor:
+    counts_K = counts_NRK.sum((0, 1))
+    return counts_K / counts_K.sum()
+
+
+def _miou(counts_NRK: Tensor) -> float:
+    """Mean over the classes that occur where labels are known, as `evaluation.confusion` has it; nan of none."""
+    counts_KK = counts_NRK.sum(0)[:-1]
+    hits_K = counts_KK.diagonal()
+    union_K = counts_KK.sum(0) + counts_KK.sum(1) - hits_K
+    return float((hits_K[union_K > 0] / union_K[union_K > 0]).mean())

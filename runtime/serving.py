@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from models.folding import fold_adapters
+from models.precision import answering
 from models.preprocess import confidence_and_certainty, labels_of, normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, load_adaptable
@@ -194,7 +195,8 @@ def compute(model: nn.Module, image_HWC: Tensor) -> tuple[Tensor, Tensor, Tensor
     """Labels (H, W), confidence (h, w) and certainty (3,) of one uint8 image on its device; nothing waits for the
     device in here.
     """
-    logits_BKHW: Tensor = model(normalise(image_HWC[None]))
+    with answering(model, image_HWC.device):
+        logits_BKHW: Tensor = model(normalise(image_HWC[None])).float()
     size_HW = (image_HWC.shape[0], image_HWC.shape[1])
     confidence_Bhw, certainty_B3 = confidence_and_certainty(logits_BKHW)
     return labels_of(logits_BKHW, size_HW)[0], confidence_Bhw[0], certainty_B3[0]

@@ -15,13 +15,15 @@ from runtime.adaptation.method import Materials, Method, Target
 from runtime.adaptation.self_training import MixRule, SelfTraining
 from runtime.state import State
 
+PUBLISHED = MixRule()
+
 
 class DacsSelfTraining(Method):
     """Cross-entropy on the source plus, weighted by the teacher's confidence, on the mixture."""
 
-    def __init__(self, given: Materials) -> None:
+    def __init__(self, given: Materials, *, rule: MixRule = PUBLISHED) -> None:
         self._teacher = MeanTeacher(given.frozen)
-        self._training = SelfTraining(given, self._teacher, rule=MixRule())
+        self._training = SelfTraining(given, self._teacher, rule=rule)
 
     def loss(self, student: SegmentationModel, target: Target) -> Tensor:
         """Of one frame; three forward passes of its crop, two of them with gradients."""

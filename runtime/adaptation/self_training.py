@@ -51,13 +51,14 @@ class MixRule:
     `distortion` in [0, 1] is the strength of the colour changes crops begin with. `margins` are the shares of rows at
     the top and at the bottom of a crop whose pseudo-labels do not count. `feature_weight` is that of the distance to
     the frozen encoder's features of things; at 0 it is not computed. `is_released`: losses at full size, and the source
-    loss divided by all pixels, ignored ones included, as in the authors' code.
+    loss divided by all pixels, ignored ones included, as in the authors' code. `is_whole`: nothing is cropped.
     """
 
     distortion: float = 0.0
     margins: tuple[float, float] = (0.0, 0.0)
     feature_weight: float = 0.0
     is_released: bool = False
+    is_whole: bool = False
 
     def __post_init__(self) -> None:
         if min(self.margins) < 0 or sum(self.margins) >= 1:
@@ -92,7 +93,7 @@ class SelfTraining:
         """Of one step; `ratio` of the source's classes are pasted. The teacher follows the student first."""
         self._teacher.follow(student)
         height, width = target.labels_HW.shape
-        size_HW = share_of((height, min(height, width)), target.crop_share)
+        size_HW = share_of((height, width if self._rule.is_whole else min(height, width)), target.crop_share)
         source = Batch.of_source(*self._source_crop(size_HW))
         seen = self._labelled(self._target_crop(target, size_HW))
         mixed = classmix(source, seen, ratio=ratio, generator=self._generator)

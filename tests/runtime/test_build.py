@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.tensorfile import CheckpointInvalid
-from models.trainable import adaptable_tensors
+from models.trainable import adaptable_tensors, replica
 from runtime.build import adapters_of, build
 from runtime.config import ConfigError, ModelConfig
 from runtime.events import AdaptationStep, Event, Prediction, ShiftScore, SnapshotTaken
@@ -66,6 +66,12 @@ def test_the_defaults_of_a_kind_are_those_of_its_paper_where_nothing_is_said() -
 def test_adapters_that_could_not_learn_are_refused(tiny_world) -> None:
     with pytest.raises(ConfigError, match="--adapter lora --adapter-stages 3,4: no adapters learn by --trainable head"):
         build(tiny_world.config(model={"adapter": "lora", "adapter_stages": "3,4", "trainable": "head"}))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_all_networks_of_a_run_answer_in_the_precision_asked_for(tiny_world, name, expected) -> None:
+    model = build(tiny_world.config(model={"precision": name})).model
+    assert model.answers_in == replica(model).answers_in == expected
 
 
 @pytest.mark.parametrize("mode", ["adapters", "head", "norm", "full"])

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from models.checkpoint import load_checkpoint, load_model, load_source
 from models.conversion import convert
@@ -16,7 +15,6 @@ from models.zoo import build_model
 from replay.pool import FilePool
 from runtime.config import ConfigError
 from runtime.pretraining.config import PretrainConfig
-from runtime.pretraining.hardware import precision_of
 from runtime.pretraining.objective import Objective
 from runtime.pretraining.schedule import learning_rate_factor
 from runtime.pretraining.trainer import Recipe, Trainer
@@ -92,26 +90,6 @@ def test_poly_falls_evenly_after_fifteen_hundred_steps_of_warm_up() -> None:
     assert factor(750) == pytest.approx((1 - 750 / 40_000) * (1 - 0.5 * (1 - 1e-6)))
     assert factor(1500) == pytest.approx(1 - 1500 / 40_000)
     assert factor(20_000) == pytest.approx(0.5) and factor(39_999) == pytest.approx(1 / 40_000)
-
-
-def test_half_precision_is_taken_where_the_hardware_has_it() -> None:
-    assert precision_of("auto", computes_bf16=True) == torch.bfloat16
-    assert precision_of("auto", computes_bf16=False) == torch.float32
-    assert precision_of("fp32", computes_bf16=True) == torch.float32
-    assert precision_of("bf16", computes_bf16=False) == torch.bfloat16
-
-
-class Painter(nn.Module):
-    """Class 1 where the image is bright, class 0 elsewhere, at stride 4; it remembers the sizes it was shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: list[tuple[int, ...]] = []
-
-    def forward(self, x_B3HW: torch.Tensor) -> torch.Tensor:
-        self.sizes.append(tuple(x_B3HW.shape[2:]))
-        bright = x_B3HW[:, :1, ::4, ::4]
-        return torch.cat([-bright, bright], dim=1)
 
 
 def test_published_scores_shrink_images_and_not_labels() -> None:

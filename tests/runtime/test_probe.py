@@ -2,10 +2,13 @@
 
 # B batch, H height, W width, K classes
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.zoo import build_model
 from runtime.guard import Guard
 from runtime.probe import SAMPLES, Probe
 
@@ -85,3 +88,14 @@ def test_labels_that_the_frozen_model_never_agreed_with_do_not_excuse_a_collapse
     source = {"w": torch.ones(2)}
     guard = Guard(source, probe=make_probe(ByBrightness((2, 0, 1))))
     assert guard.refusal(source, ByBrightness())
+
+
+def test_networks_are_compared_in_the_precision_they_answer_in() -> None:
+    """Random weights are unsure everywhere, so that rounding shows in the classes."""
+    torch.manual_seed(0)
+    frozen = build_model("segformer_b0", num_classes=NUM_CLASSES).eval()
+    exact = copy.deepcopy(frozen)
+    frozen.answers_in = torch.bfloat16
+    probe = make_probe(frozen, size=48)
+    assert probe.read(frozen).newest_agreement == 1.0
+    assert probe.read(exact).newest_agreement < 1.0

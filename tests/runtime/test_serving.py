@@ -265,3 +265,25 @@ def test_the_model_a_gpu_serves_is_folded_with_every_version(kind) -> None:
         plain.apply(version)
         copied.apply(version)
         assert copied.answer(image).confidence == pytest.approx(plain.answer(image).confidence, abs=1e-5)
+
+
+def test_every_version_is_answered_in_the_precision_of_the_model(image_HWC) -> None:
+    """What is cast for one version must not answer for the next; and bfloat16 shows in the figures, if barely."""
+    torch.manual_seed(0)
+    student = attach_adapters(build_model("segformer_b0", num_classes=NUM_CLASSES), AdapterConfig("lora")).eval()
+    set_trainable(student, "adapters+head")
+    weights = VersionedWeights(adaptable_tensors(student))
+    source = weights.source
+    learnt = weights.publish({name: tensor + 0.05 for name, tensor in source.tensors.items()}, frame_index=0)
+    answers = []
+    for precision in (torch.float32, torch.bfloat16):
+        student.answers_in = precision
+        served, fresh = (SwappedReplica(replica_of(student), CPU, is_folded=True) for _ in range(2))
+        served.apply(source)
+        served.answer(image_HWC)
+        for replica in (served, fresh):
+            replica.apply(learnt)
+        answers.append(served.answer(image_HWC).confidence_hw)
+        np.testing.assert_array_equal(answers[-1], fresh.answer(image_HWC).confidence_hw)
+    assert 0 < abs(answers[0] - answers[1]).max() < 0.05
+    assert answers[1].dtype == np.float32

@@ -32,10 +32,10 @@ def losses_of(student, *, rule=None, target=None, ratio=0.5, replay=None, seed=0
     return training.losses(student, target or make_target(), ratio=ratio)
 
 
-def shown_to(student, target, replay=None):
+def shown_to(student, target, replay=None, rule=None):
     """Images the student's encoder was shown in one step, in order."""
     given = materials(student, replay=replay)
-    training = SelfTraining(given, MeanTeacher(given.frozen), rule=MixRule())
+    training = SelfTraining(given, MeanTeacher(given.frozen), rule=rule or MixRule())
     images = []
     with student.encoder.register_forward_pre_hook(lambda _, shown: images.append(shown[0])):
         training.losses(student, target)
@@ -86,6 +86,11 @@ def test_source_and_mixture_are_shown_as_square_crops_one_after_the_other() -> N
     source, mixed = shown_to(make_student(), make_target())
     assert source.shape == mixed.shape == (1, 3, 32, 32)  # of 32x64
     assert not torch.equal(source, mixed)
+
+
+def test_whole_frames_are_shown_where_the_rule_says_so() -> None:
+    images = shown_to(make_student(), make_target(), rule=MixRule(is_whole=True))
+    assert [tuple(image.shape[2:]) for image in images] == [(32, 64)] * 2
 
 
 def test_a_frame_in_haste_is_shown_in_smaller_crops() -> None:
