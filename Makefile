@@ -17,7 +17,8 @@ faults: $(STAMP)
 
 gpu: $(STAMP)
 	$(BIN)/python -m pytest -m cuda --timeout 580
-	$(BIN)/udaseg-runtime bench inference --device cuda
+	$(BIN)/udaseg-runtime bench inference --device cuda --sizes 512x1024,1024x2048 \
+		--models segformer_b0,segformer_b1,segformer_b2,segformer_b3,segformer_b4,segformer_b5
 	$(BIN)/udaseg-runtime bench adaptation --device cuda
 	$(BIN)/udaseg-runtime bench latency --device cuda
 

@@ -11,7 +11,7 @@ import torch
 
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
-from models.trainable import frozen_digest, replica
+from models.trainable import frozen_digest, load_adaptable, replica
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
@@ -124,6 +124,7 @@ def _learner(
     assert config.adaptation.learning_rate is not None and config.adaptation.ema_decay is not None  # resolved
     device = next(given.model.parameters()).device
     frozen = replica(given.model)
+    load_adaptable(frozen, given.weights.source.tensors)  # the very tensors: nobody writes to either
     candidate = _candidate(config.adaptation, given, library, clock=clock)
     materials = Materials(
         given.replay,

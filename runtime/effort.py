@@ -33,7 +33,7 @@ class Effort:
 
 # Time on steps per eligible frame over that at full effort, default method, adapters and head: rate 0.50, crop 0.14,
 # depth 0.05. One step costs 0.42 of a full one at crop, 0.30 at depth (B0 and B1, 256x512, one CPU core; `bench
-# adaptation` measures it). Where only the head learns, depth is crop at half the rate.
+# adaptation --efforts` measures it). Where only the head learns, depth is crop at half the rate.
 LEVELS = (
     Effort("full", 1),
     Effort("rate", 2),

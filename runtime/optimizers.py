@@ -25,7 +25,7 @@ def build_optimizer(recipe: Recipe, model: SegmentationModel, *, learning_rate: 
     ]
     match recipe.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, betas=recipe.betas)
+            return torch.optim.AdamW(groups, betas=recipe.betas, foreach=True)  # a CPU's default asks tensor by tensor
         case "adam":
             return torch.optim.Adam(groups, betas=recipe.betas)
         case "sgd":

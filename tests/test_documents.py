@@ -36,7 +36,7 @@ from runtime.web.routes import Routes
 from streams.synthetic.sequences import PRESETS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/learning.md", "docs/methods.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/learning.md", "docs/methods.md", "docs/speed.md")
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README = TEXTS["README.md"]
 PACKAGES = ("streams", "models", "replay", "runtime", "evaluation", "benchmarks")

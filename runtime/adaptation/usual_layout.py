@@ -56,9 +56,10 @@ class UsualLayout:
         """Float32 (P, H, W) of uint8 labels of the source's size."""
         place_1HW = self._places(served_HW)[None]
         kind_1HW = KINDS[place_1HW]
+        is_served_KHW = kind_1HW == torch.arange(NUM_KINDS)[:, None, None]
         error, kinds_KHW = FIRST_ERROR, self._prior_KHW
         for _ in range(ROUNDS):
-            likelihood_KHW = torch.full_like(self._prior_KHW, error / (NUM_KINDS - 1)).scatter_(0, kind_1HW, 1 - error)
+            likelihood_KHW = torch.where(is_served_KHW, 1 - error, error / (NUM_KINDS - 1))
             kinds_KHW = self._prior_KHW * likelihood_KHW
             kinds_KHW /= kinds_KHW.sum(0)
             error = float(1 - kinds_KHW.gather(0, kind_1HW).mean())

@@ -103,3 +103,19 @@ def test_infinity_leaves_gradients_alone() -> None:
     parameter.grad = torch.full((3,), 1e6)
     nn.utils.clip_grad_norm_([parameter], math.inf)
     assert torch.equal(parameter.grad, torch.full((3,), 1e6))
+
+
+def test_all_tensors_at_once_take_the_steps_of_one_by_one() -> None:
+    """Bit for bit, so that the quicker way changes no run."""
+    model, reference = model_in("adapters+head"), model_in("adapters+head")
+    optimizer = build_optimizer(Recipe(), model, learning_rate=1e-3)
+    plain = torch.optim.AdamW(trainable_parameters(reference), lr=1e-3, foreach=False)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for one, other in zip(trainable_parameters(model), trainable_parameters(reference), strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = one.grad.clone()
+        optimizer.step()
+        plain.step()
+    pairs = zip(trainable_parameters(model), trainable_parameters(reference), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from models.checkpoint import load_checkpoint, load_model, load_source
 from models.conversion import convert
@@ -90,6 +91,19 @@ def test_poly_falls_evenly_after_fifteen_hundred_steps_of_warm_up() -> None:
     assert factor(750) == pytest.approx((1 - 750 / 40_000) * (1 - 0.5 * (1 - 1e-6)))
     assert factor(1500) == pytest.approx(1 - 1500 / 40_000)
     assert factor(20_000) == pytest.approx(0.5) and factor(39_999) == pytest.approx(1 / 40_000)
+
+
+class Painter(nn.Module):
+    """Class 1 where the image is bright, class 0 elsewhere, at stride 4; it remembers the sizes it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, x_B3HW: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(tuple(x_B3HW.shape[2:]))
+        bright = x_B3HW[:, :1, ::4, ::4]
+        return torch.cat([-bright, bright], dim=1)
 
 
 def test_published_scores_shrink_images_and_not_labels() -> None:
