@@ -66,7 +66,9 @@ def peer_of(model: SegmentationModel, x_B3HW: Tensor) -> tuple[str, Way] | None:
 
 
 def peak_bytes(way: Way, device: torch.device) -> int:
-    """Most bytes of tensors that one call holds at a time beyond those it found, libraries' own workspaces aside."""
+    """Most bytes of tensors that a call holds at a time beyond those it found, libraries' own workspaces aside: on a GPU
+    the first one, which is the only one a graph allocates in, on a CPU the second.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -74,6 +76,7 @@ def peak_bytes(way: Way, device: torch.device) -> int:
         way()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - held
+    way()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         way()
     profiler: Any = recorded.profiler

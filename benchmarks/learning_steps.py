@@ -85,9 +85,12 @@ class PrefixedPoints(Method):
     def _at_points(self, student: SegmentationModel, key: int | str, image_HWC: Tensor, label_HW: Tensor) -> Tensor:
         assert self._prefix is not None
         device = self._given.device
-        x_B3HW = normalise(image_HWC[None].to(device))
-        prefix = self._prefix.of(key, lambda: x_B3HW)
-        features = features_from(student, prefix) if prefix else student.encoder(x_B3HW)
+
+        def image() -> Tensor:
+            return normalise(image_HWC[None].to(device))
+
+        prefix = self._prefix.of(key, image)
+        features = features_from(student, prefix) if prefix else student.encoder(image())
         size_HW = (features[0].shape[2], features[0].shape[3])
         points_BN = random_points(1, size_HW, NUM_POINTS, generator=self._given.generator)
         labels_BHW = shrink_labels(label_HW[None], size_HW)

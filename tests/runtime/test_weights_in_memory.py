@@ -17,7 +17,7 @@ HOLDERS = ("student", "source", "average", "last good average")
 def addresses(shape: tuple[int, ...]) -> set[int]:
     """Where tensors of this shape lie that are alive anywhere in the process."""
     gc.collect()
-    tensors = [thing for thing in gc.get_objects() if isinstance(thing, Tensor)]
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
     return {tensor.data_ptr() for tensor in tensors if tuple(tensor.shape) == shape}
 
 
