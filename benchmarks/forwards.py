@@ -66,8 +66,8 @@ def peer_of(model: SegmentationModel, x_B3HW: Tensor) -> tuple[str, Way] | None:
 
 
 def peak_bytes(way: Way, device: torch.device) -> int:
-    """Most bytes of tensors that a call holds at a time beyond those it found, libraries' own workspaces aside: on a GPU
-    the first one, which is the only one a graph allocates in, on a CPU the second.
+    """Most bytes of tensors that a call holds at a time beyond those it found, libraries' own workspaces aside: the
+    first call on a GPU, as a graph allocates in no other, the second on a CPU.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
