@@ -49,7 +49,7 @@ def test_bfloat16_is_near_and_not_the_same(model):
         exact, rounded = (way() for way in ways_to_run(model, x, names=("fp32", "bf16")).values())
     difference = (exact - rounded).abs().max()
     assert rounded.dtype == torch.float32
-    assert 0 < difference < 0.05 * exact.abs().max()
+    assert 0 < difference < 0.1 * exact.abs().max()
 
 
 def test_ways_by_default_are_those_the_device_is_quick_in():

@@ -91,11 +91,15 @@ def test_labels_that_the_frozen_model_never_agreed_with_do_not_excuse_a_collapse
 
 
 def test_networks_are_compared_in_the_precision_they_answer_in() -> None:
-    """Random weights are unsure everywhere, so that rounding shows in the classes."""
+    """A network that is undecided everywhere, so that rounding shows in the classes."""
     torch.manual_seed(0)
     frozen = build_model("segformer_b0", num_classes=NUM_CLASSES).eval()
+    with torch.no_grad():
+        logits_BKHW = frozen(torch.randn(1, 3, 48, 48))
+        frozen.head.classifier.bias.sub_(logits_BKHW.mean(dim=(0, 2, 3)))
     exact = copy.deepcopy(frozen)
     frozen.answers_in = torch.bfloat16
-    probe = make_probe(frozen, size=48)
+    images_NHWC = torch.randint(0, 256, (SAMPLES, 48, 48, 3), dtype=torch.uint8)
+    probe = Probe(images_NHWC, torch.zeros(SAMPLES, 48, 48, dtype=torch.uint8), frozen=frozen, num_classes=NUM_CLASSES)
     assert probe.read(frozen).newest_agreement == 1.0
-    assert probe.read(exact).newest_agreement < 1.0
+    assert 0.9 < probe.read(exact).newest_agreement < 1.0
