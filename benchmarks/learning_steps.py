@@ -12,6 +12,7 @@ not how long it takes. Two steps are here beside the methods' own: `dacs_whole`,
 # B batch, N points, H height, W width, C channels
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -176,8 +177,8 @@ def parse_stage_ranges(text: str) -> list[str]:
     """`1-4,3-4,4` to its words; ConfigError unless each is one stage or a first and a last one."""
     words = text.split(",")
     for word in words:
-        first, _, last = word.partition("-")
-        if not (first in set("1234") and (not last or last in set("1234")) and (last or first) >= first):
+        found = re.fullmatch("([1-4])(-([1-4]))?", word)
+        if found is None or (found[3] or found[1]) < found[1]:
             raise ConfigError(f"--stages {text}: expected ranges of 1 to 4 with commas between; say 1-4,3-4,4")
     return words
 
