@@ -66,8 +66,7 @@ class ModelConfig:
     trainable: Trainable | None = None
     """What may learn, the method's own choice by default; everything else stays bitwise unchanged."""
     adapter: str = "adaptformer"
-    """Kind of adapters: adaptformer (bottlenecks), lora (low-rank updates) or ssf (a scale and a shift per channel);
-    the latter two are folded into the weights that serve and cost prediction nothing."""
+    """adaptformer (bottlenecks), lora (low-rank updates), ssf (scale and shift); the last two are free to serve."""
     adapter_stages: str = "1,2,3,4"
     """Stages of the encoder that get adapters, with commas between; what comes before the first is never retrained."""
     adapter_reduction: int | None = None
@@ -79,8 +78,7 @@ class ModelConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What networks answer in, adapted and frozen alike; auto is bf16 where the hardware computes in it. Learning stays
-    in fp32."""
+    """What networks answer in; auto is bf16 where the hardware computes in it. Learning stays in fp32."""
 
     @property
     def source(self) -> str:
@@ -188,9 +186,8 @@ class RunConfig:
     """gaps: learn while prediction waits for a frame (pace live; else as thread); thread: beside prediction; inline: in
     turn with it, as in lockstep; off: watch for shifts, never learn."""
     latency: str | None = None
-    """Play pace lockstep on a simulated clock, where an answer and a learning step take so many ms, as P+S, as long as
-    they take here (measured), or as they took in the run of this folder (best one in lockstep); frames come at the
-    stream's rate, and a version serves from its step's end on."""
+    """Play pace lockstep on a simulated clock, where an answer and a step take P+S ms, or as long as here (measured),
+    or as in the run of this folder (best one in lockstep); a version serves from its step's end on."""
     threads: str | None = None
     """Compute threads of prediction and of learning as N+M, say 1+1; by the number of cores by default."""
     seed: int = 0

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.adaptation import AdaptationBenchConfig
 from benchmarks.cli import VERBS
 from benchmarks.compare import CompareConfig
 from benchmarks.concurrency import ConcurrencyConfig
 from benchmarks.detection import DetectionConfig
+from benchmarks.inference import InferenceConfig
 from benchmarks.overload import OverloadConfig
 from benchmarks.poison import PoisonConfig
 from benchmarks.quality import QualityConfig
@@ -52,6 +54,8 @@ CONFIGS = {
     "bench concurrency": ConcurrencyConfig,
     "bench overload": OverloadConfig,
     "bench detection": DetectionConfig,
+    "bench inference": InferenceConfig,
+    "bench adaptation": AdaptationBenchConfig,
 }
 GENERAL_OPTIONS = {"--config", "--debug", "--help"}
 UNLISTED = {"__init__.py", "py.typed"}  # every package has them
