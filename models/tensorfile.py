@@ -63,10 +63,10 @@ def to_bytes(tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> b
     parts: list[memoryview] = []
     end = 0
     for name in names:
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         begin, end = end, end + tensor.nbytes
         header[name] = {"dtype": CODES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
-        parts.append(tensor.flatten().view(torch.uint8).numpy().data)
+        parts.append(raw(tensor))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT_BYTES)
     return b"".join((len(text).to_bytes(HEADER_LENGTH_BYTES, "little"), text, *parts))
@@ -132,10 +132,18 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over name, type, shape and bytes of every tensor, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+        digest.update(raw(tensor))
     return digest.hexdigest()
+
+
+def raw(tensor: Tensor) -> memoryview:
+    """The values' bytes in C order; without a copy where they lie so already."""
+    flat = tensor.detach().cpu().contiguous().flatten()
+    if flat.stride() != (1,):  # a single value that was expanded is contiguous whatever its stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8).numpy().data
 
 
 def _sync_directory(directory: Path) -> None:

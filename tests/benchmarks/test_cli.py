@@ -18,8 +18,8 @@ from tests.streams.recorded import damage, write_camvid
 
 COMMAND = "from benchmarks.cli import main; main()"
 RUN_OPTIONS = {
-    *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size", "--rounds"),
-    *("--model", "--checkpoint", "--trainable", "--adapter", "--adapter-stages", "--device"),
+    *("--stream", "--dataset", "--data", "--fps", "--max-frames", "--size", "--rounds", "--frames-per-visit"),
+    *("--model", "--checkpoint", "--trainable", "--adapter", "--adapter-stages", "--device", "--precision"),
     *("--adapter-reduction", "--adapter-rank", "--adapter-scale"),
     *("--method", "--with", "--learning-rate", "--policy", "--ema-decay", "--budget", "--serve-below"),
     *("--library", "--library-mb"),

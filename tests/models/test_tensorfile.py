@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.tensorfile import CODES, from_bytes, to_bytes
+from models.tensorfile import CODES, from_bytes, tensors_digest, to_bytes
 
 EVERY_TYPE = {f"of {dtype}": torch.arange(1, 4).to(dtype) for dtype in CODES}
 ODD_ONES = {
@@ -39,3 +39,12 @@ def test_sizes_never_seen_before_leave_no_types_behind() -> None:
     assert len(ctypes._pointer_type_cache) == kept
     safetensors.torch.save({"a": torch.zeros(5000)})
     assert len(ctypes._pointer_type_cache) > kept  # the library's, or this test would see nothing
+
+
+def test_a_single_value_that_was_expanded_is_written_like_any_other() -> None:
+    """A scalar of numpy's comes with stride 0, and counts as contiguous all the same."""
+    expanded = torch.tensor(7).expand(1)
+    assert expanded.stride() == (0,)
+    read, _ = from_bytes(to_bytes({"expanded": expanded, "rows": torch.arange(3).expand(2, 3)}, metadata={}))
+    assert read["expanded"].tolist() == [7] and read["rows"].tolist() == [[0, 1, 2], [0, 1, 2]]
+    assert tensors_digest({"x": expanded}) == tensors_digest({"x": torch.tensor([7])})

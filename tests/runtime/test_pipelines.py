@@ -56,7 +56,7 @@ def test_filling_is_the_mean_colour_whatever_it_holds() -> None:
     seen: list[torch.Tensor] = []
     torch.manual_seed(0)
     model = build_model("segformer_b0", num_classes=3)
-    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     trainer = Trainer(model, recipe=Recipe(2, 1e-3), device=CPU, precision=torch.float32)
     images = torch.full((2, 32, 32, 3), 200, dtype=torch.uint8)
     trainer.step(images, torch.zeros(2, 32, 32, dtype=torch.uint8), torch.tensor([[20, 32], [32, 7]]))
