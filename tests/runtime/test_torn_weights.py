@@ -256,7 +256,7 @@ def test_a_late_writer_reaches_no_prediction(make) -> None:
     verdict = predict_under_fire(300, make(weights), Learning(weights).publish, at=at)
     assert verdict.num_torn == 0 and verdict.num_refused >= 200
     assert final == [0] and set(verdict.versions[100:]) == {0}  # the source, whatever was learnt
-    assert verdict.versions[99] > 0
+    assert max(verdict.versions[:100]) > 0
 
 
 # Mutations: each breaks the publication in one way, and every prediction must show it.
