@@ -27,7 +27,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from replay.augment import Window
-from runtime.adaptation.grain import grain
+from runtime.adaptation.grain import LEAST_STREAK, grain
 from runtime.adaptation.layout import place
 from runtime.adaptation.tones import DECAY, Recolouring, Tones, recolouring, tones_of
 from runtime.adaptation.usual_layout import UsualLayout
@@ -94,12 +94,15 @@ class Styler:
         across = roughness(rows_1CHW)
         rough = Roughness(across.across_CS, across.apart_CS, roughness(columns_1CHW).down_CS)
         source, deviation_CS = self._levels[0], band_deviation(rows_1CHW)[0]
-        grain_CS = grain_share(rough, source, deviation_CS)
+        grain_CS = grain_share(rough.across_CS, source.across_CS)
+        streak_pixels = _streak_pixels(rough, source, grain_CS)
+        if streak_pixels >= LEAST_STREAK:
+            grain_CS = broad_grain_share(rough, source, deviation_CS)
         return Style(
             recolouring=recolouring(self._source, self._stream),
             deviation_CS=deviation_CS,
             grain_CS=grain_CS,
-            streak_pixels=_streak_pixels(rough, source, grain_CS),
+            streak_pixels=streak_pixels,
             blur_sigma=self._blur_sigma(rough),
         )
 
@@ -171,15 +174,21 @@ def roughness(image_BCHW: Tensor) -> Roughness:
     return Roughness(*((rough_CS / twice_CS).clamp(max=0.99) for rough_CS in (across_CS, apart_CS, down_CS)))
 
 
-def grain_share(seen: Roughness, source: Roughness, deviation_CS: Tensor) -> Tensor:
-    """Noise's share of the variance in [0, MAX_GRAIN], (C, S), of a stream of that deviation.
+def grain_share(seen_CS: Tensor, source_CS: Tensor) -> Tensor:
+    """White noise's share of the variance in [0, MAX_GRAIN], (C, S), from the roughness of stream and source."""
+    return ((seen_CS - source_CS) / (1 - source_CS)).clamp_(0.0, MAX_GRAIN)
 
-    Noise may itself be correlated over some pixels, so each distance gives a bound from below, and the higher one
-    counts. It lies over everything alike: where a band's own scenery hides it, the middle of all bands' stands in.
+
+def broad_grain_share(seen: Roughness, source: Roughness, deviation_CS: Tensor) -> Tensor:
+    """The same of streaks, for a stream of that deviation.
+
+    Streaks are some pixels wide, so their neighbours are alike too: each distance bounds the share from below, and the
+    higher bound counts. They cross the whole picture: where a band's scenery hides them, the middle of all bands'
+    stands in.
     """
-    near_CS = (seen.across_CS - source.across_CS) / (1 - source.across_CS)
-    far_CS = (seen.apart_CS - source.apart_CS) / (1 - source.apart_CS)
-    variance_CS = torch.maximum(near_CS, far_CS).clamp_(min=0.0) * deviation_CS.square()
+    near_CS = grain_share(seen.across_CS, source.across_CS)
+    far_CS = grain_share(seen.apart_CS, source.apart_CS)
+    variance_CS = torch.maximum(near_CS, far_CS) * deviation_CS.square()
     variance_CS = torch.maximum(variance_CS, variance_CS.median(dim=1, keepdim=True).values)
     return (variance_CS / deviation_CS.square()).clamp_(max=MAX_GRAIN)
 

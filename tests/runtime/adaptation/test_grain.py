@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.adaptation.grain import LEAST_STREAK, grain, layer, standardised, sum_of_layers
-from runtime.adaptation.styling import MAX_GRAIN, NUM_BANDS, Roughness, grain_share
+from runtime.adaptation.styling import MAX_GRAIN, NUM_BANDS, Roughness, broad_grain_share, grain_share
 
 SIZE_HW = (128, 256)
 
@@ -97,22 +97,29 @@ def rough(across, apart):
     return Roughness(across * level_CS, apart * level_CS, 0.1 * level_CS)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.8])
+def test_white_noise_is_read_from_neighbours(share) -> None:
+    """Over scenery of roughness 0.1: 0.1 (1 - w) + w."""
+    seen_CS = torch.full((3, NUM_BANDS), 0.1 * (1 - share) + share)
+    assert torch.allclose(grain_share(seen_CS, torch.full((3, NUM_BANDS), 0.1)), torch.tensor(share), atol=1e-6)
+
+
 def test_noise_of_some_breadth_is_read_from_pixels_further_apart() -> None:
     """Noise three pixels wide of share w over a smooth scene has w / 3 of the variance at one apart, 2 w / 3 at two."""
     share, deviation_CS = 0.6, torch.full((3, NUM_BANDS), 20.0)
-    found_CS = grain_share(rough(share / 3, share * 2 / 3), rough(0.0, 0.0), deviation_CS)
+    found_CS = broad_grain_share(rough(share / 3, share * 2 / 3), rough(0.0, 0.0), deviation_CS)
     assert torch.allclose(found_CS, torch.tensor(share * 2 / 3))
-    assert float(grain_share(rough(0.02, 0.04), rough(0.03, 0.06), deviation_CS).max()) == 0.0
-    assert torch.allclose(grain_share(rough(0.99, 0.99), rough(0.0, 0.0), deviation_CS), torch.tensor(MAX_GRAIN))
+    assert float(broad_grain_share(rough(0.02, 0.04), rough(0.03, 0.06), deviation_CS).max()) == 0.0
+    assert torch.allclose(broad_grain_share(rough(0.99, 0.99), rough(0.0, 0.0), deviation_CS), torch.tensor(MAX_GRAIN))
 
 
 def test_a_band_whose_scenery_hides_the_noise_takes_the_middle_of_all_bands() -> None:
     deviation_CS, seen = torch.full((3, NUM_BANDS), 20.0), rough(0.3, 0.3)
     deviation_CS[:, 2] = 40.0
     seen.across_CS[:, 2] = seen.apart_CS[:, 2] = 0.0
-    found_CS = grain_share(seen, rough(0.0, 0.0), deviation_CS)
+    found_CS = broad_grain_share(seen, rough(0.0, 0.0), deviation_CS)
     assert torch.allclose(found_CS[:, 2], torch.tensor(0.3 * 20.0**2 / 40.0**2))
     lonely = rough(0.0, 0.0)
     lonely.across_CS[:, 2] = 0.3
-    found_CS = grain_share(lonely, rough(0.0, 0.0), deviation_CS)
+    found_CS = broad_grain_share(lonely, rough(0.0, 0.0), deviation_CS)
     assert torch.allclose(found_CS[:, 2], torch.tensor(0.3)) and float(found_CS[:, 3].max()) == 0.0
