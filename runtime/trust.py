@@ -16,6 +16,7 @@ from runtime.state import State
 BELOW = 0.985  # share of pixels
 RAMP = 0.045  # that much further down all of it serves
 READINGS = 3  # the median of so many: one odd frame decides nothing
+SURE_BELOW = 0.1  # that much below the ramp's end weather does not get within a second: rain has 0.3, night 0.6
 
 
 class Trust:
@@ -47,6 +48,11 @@ class Trust:
     def is_adapted(self) -> bool:
         """Whether anything learnt is to serve."""
         return self._share > 0.0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether all of it serves by readings so low that the next few would change nothing."""
+        return len(self._readings) == READINGS and max(self._readings) < self._below - RAMP - SURE_BELOW
 
     @property
     def agreement(self) -> float:

@@ -51,7 +51,7 @@ class Candidate:
         self._recollection = recollection
         self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
         self._appearance_F: np.ndarray | None = None
-        self._good = {name: tensor.clone() for name, tensor in self._average.items()}
+        self._good: Mapping[str, Tensor] = weights.source.tensors  # never written to: what serves is not held twice
         self._statistics = self._average.keys() & dict(model.named_buffers()).keys()
         load_adaptable(model, self._average)  # the same memory: the model always answers with the average
         self._model = model
@@ -66,6 +66,11 @@ class Candidate:
     def is_weighed(self) -> bool:
         """Whether comparisons with the frozen model decide what serves."""
         return not self._trust.is_blind
+
+    @property
+    def is_surely_trusted(self) -> bool:
+        """Whether the next comparison with the frozen model can wait."""
+        return self._trust.is_sure
 
     @property
     def source(self) -> Mapping[str, Tensor]:
@@ -98,14 +103,11 @@ class Candidate:
         refusal = self._guard.refusal(self._average, self._model)
         if refusal:
             return "refused_guard", refusal
-        _copy(self._average, into=self._good)
         self._note(appearance_F)
+        self._accept(frame_index)
         if self._recollection is not None:
             self._recollection.learnt(self._good, agreement=self._trust.agreement)
-        if not self._trust.is_adapted:
-            return "shadowed", ""
-        self._serve(frame_index)
-        return "applied", ""
+        return ("applied" if self._trust.is_adapted else "shadowed"), ""
 
     def restore(self) -> None:
         """Back to the last good average."""
@@ -117,7 +119,7 @@ class Candidate:
         self.leave()
         self._appearance_F = None
         _copy(self.source, into=self._average)
-        _copy(self._average, into=self._good)
+        self._good = self.source
         self._trust.reset()
         self._weights.fall_back()
 
@@ -140,11 +142,10 @@ class Candidate:
             self.restore()
             recollection.forget(found)
             return (self._recalled(frame_index, found, refusal),)
-        _copy(self._average, into=self._good)
         self._appearance_F = found.domain.appearance_F
         recollection.take_up(found)
         is_changed = self._trust.take_up(found.domain.agreement)
-        self._serve(frame_index)
+        self._accept(frame_index)
         recalled = self._recalled(frame_index, found, "")
         return (recalled, self._changed(frame_index, found.domain.agreement)) if is_changed else (recalled,)
 
@@ -201,7 +202,9 @@ class Candidate:
                 "recollection": dict(recollection),
             }:
                 _copy({name: cast(Tensor, average[name]) for name in self._average}, into=self._average)
-                _copy({name: cast(Tensor, good[name]) for name in self._good}, into=self._good)
+                self._good = {
+                    name: cast(Tensor, good[name]).detach().clone().to(tensor) for name, tensor in self.source.items()
+                }
                 self._guard.load_state(guard)
                 self._trust.load_state(trust)
                 self._appearance_F = array_again(appearance_F)
@@ -209,15 +212,29 @@ class Candidate:
             case _:
                 raise ValueError(f"not the state of a candidate: it has the keys {sorted(state)}")
 
+    def _accept(self, frame_index: int) -> None:
+        """The average is good, and serves as far as it is trusted."""
+        if self._trust.share == 1.0:
+            self._publish(self._average, frame_index)
+            return
+        self._good = {name: tensor.clone() for name, tensor in self._average.items()}
+        self._serve(frame_index)
+
     def _serve(self, frame_index: int) -> None:
         """As far from the source weights towards the last good average as it is trusted."""
+        share = self._trust.share
         if not self._trust.is_adapted:
             self._weights.fall_back()
-            return
-        served = self._good
-        if self._trust.share < 1.0:
-            served = {name: tensor.lerp(served[name], self._trust.share) for name, tensor in self.source.items()}
-        self._weights.publish(served, frame_index=frame_index, appearance_F=self._appearance_F)
+        elif share == 1.0:
+            self._publish(self._good, frame_index)
+        else:
+            mixed = {name: tensor.lerp(self._good[name], share) for name, tensor in self.source.items()}
+            self._weights.publish(mixed, frame_index=frame_index, appearance_F=self._appearance_F)
+
+    def _publish(self, tensors: Mapping[str, Tensor], frame_index: int) -> None:
+        """All of it serves, and what serves is what is good."""
+        version = self._weights.publish(tensors, frame_index=frame_index, appearance_F=self._appearance_F)
+        self._good = version.tensors
 
     def _note(self, appearance_F: np.ndarray | None) -> None:
         """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""

@@ -27,6 +27,7 @@ from runtime.snapshots import Snapshots
 from runtime.state import State, restore, state_of
 
 WEIGH_PERIOD = 2  # frames between comparisons of adapted and frozen, a forward pass each unless shadowed anyway
+SURE_PERIOD = 4  # times as many while the two differ so much that there is nothing to decide
 RELUCTANT_PERIOD = 6  # times as many while learning is off for lack of room; between steps it grows with their period
 
 
@@ -138,6 +139,8 @@ class AdaptationCycle:
     def _weigh(self, learner: Learner, prediction: Prediction) -> Iterator[Event]:
         """Is what was learnt worth serving? Asked while there is something learnt."""
         period = WEIGH_PERIOD * (self._governor.effort.frames_per_step or RELUCTANT_PERIOD)
+        if learner.is_surely_trusted:
+            period *= SURE_PERIOD
         if learner.is_at_source or not learner.is_weighed or prediction.frame.index < self._weighed_frame + period:
             return
         self._weighed_frame = prediction.frame.index

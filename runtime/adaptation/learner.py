@@ -69,6 +69,11 @@ class Learner:
         return self._candidate.is_weighed
 
     @property
+    def is_surely_trusted(self) -> bool:
+        """Whether the next comparison with the frozen model can wait."""
+        return self._candidate.is_surely_trusted
+
+    @property
     def is_at_home(self) -> bool:
         """Whether the newest frame looks like those the weights at hand were learnt for, as far as is remembered."""
         return self._candidate.is_at_home

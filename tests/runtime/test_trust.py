@@ -36,6 +36,15 @@ def test_the_share_grows_from_the_limit_to_the_end_of_the_ramp(below: float, sha
     assert told(*[BELOW - below * RAMP] * READINGS).share == pytest.approx(share, abs=1e-9)
 
 
+def test_it_is_sure_only_while_all_readings_lie_far_below_the_ramp() -> None:
+    far, near = BELOW - RAMP - 0.11, BELOW - RAMP - 0.09
+    assert not told(far, far).is_sure and told(far, far, far).is_sure
+    assert not told(far, far, near).is_sure  # though the median is the same
+    trust = told(far, far, far)
+    trust.doubt()
+    assert not trust.is_sure and trust.share == 1.0
+
+
 @given(st.lists(SHARES, max_size=30), st.lists(st.floats(BELOW, 1.0), min_size=READINGS, max_size=9))
 def test_enough_agreement_always_ends_with_the_frozen_model(past: list[float], agreements: list[float]) -> None:
     assert not told(*past, *agreements).is_adapted

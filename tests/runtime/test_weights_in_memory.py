@@ -11,7 +11,7 @@ from models.trainable import adaptable_tensors
 from runtime.build import build
 
 FROZEN, LEARNT = (1024, 256), (256, 1024, 1, 1)  # of B0: stage 4's feed-forward networks; the head's fusion
-HOLDERS = ("student", "source", "average", "last good average")
+HOLDERS = ("student", "source", "average")  # and, once there is one, the version that serves, which is the last good
 
 
 def addresses(shape: tuple[int, ...]) -> set[int]:

@@ -31,6 +31,7 @@ class Noting:
     """A learner that keeps what it was given and says what it is told to say."""
 
     is_weighed = True
+    is_surely_trusted = False
 
     def __init__(self, *, is_at_source: bool = True, rollback: events.Rollback | None = None) -> None:
         self.is_at_source = is_at_source
@@ -312,6 +313,19 @@ def test_what_was_learnt_is_weighed_against_the_frozen_model_every_other_frame(c
         list(cycle.consider([prediction]))
     assert [index for index, _ in learner.weighed] == [6, 8, 10]
     assert all(np.array_equal(frozen_HW, make_shadow(predictions[0]).labels_HW) for _, frozen_HW in learner.weighed)
+
+
+def test_where_the_two_differ_beyond_doubt_they_are_compared_a_quarter_as_often(cycle_of) -> None:
+    learner = Noting()
+    cycle = cycle_of(learner, share=0.0)
+    list(cycle.consider(answers(range(6))))  # away, and learnt from the newest
+    learner.is_surely_trusted = True
+    for prediction in answers(range(6, 20)):
+        list(cycle.consider([prediction]))
+    learner.is_surely_trusted = False
+    for prediction in answers(range(20, 24)):
+        list(cycle.consider([prediction]))
+    assert [index for index, _ in learner.weighed] == [6, 14, 20, 22]
 
 
 def test_back_at_the_source_the_frozen_model_serves_at_once(cycle_of) -> None:
