@@ -29,7 +29,7 @@ from models.points import at_points, random_points
 from models.prefix import FrozenPrefix, features_from
 from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, replica, set_trainable
+from models.trainable import adaptable_tensors, parameter_norm, replica, set_trainable
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
@@ -204,7 +204,8 @@ def _candidate(
         guard = Guard(source, max_drift=math.inf)
     else:
         samples = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
-        guard = Guard(source, probe=Probe(*samples, frozen=twin, num_classes=NUM_CLASSES))
+        probe = Probe(*samples, frozen=twin, num_classes=NUM_CLASSES)
+        guard = Guard(source, unit=parameter_norm(student), probe=probe)
     return Candidate(twin, weights, guard=guard, trust=trust, clock=time.perf_counter)
 
 

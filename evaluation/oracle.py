@@ -107,7 +107,7 @@ class LabelledFrames(Method):
     knows.
 
     Each step shows `num_newest` crops of the frame and `num_clean` of the source, as many and as large as the default
-    method's. Frames further back were tried in place of one of the crops and are worth nothing more
+    method's at most. Frames further back were tried in place of one of the crops and are worth nothing more
     (`benchmarks/results/ceiling_strengths.md`). A frame without a label teaches nothing.
     """
 

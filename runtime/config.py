@@ -114,8 +114,8 @@ class AdaptationConfig:
     policy: Policy | None = None
     """guarded: learn away from the source, serve what is worth it; bare: learn from every frame, serve every outcome;
     the method's own by default."""
-    budget: int = 40
-    """Frames after a detected shift of which every one is learned from; of later ones one in four is."""
+    budget: int = 16
+    """Frames after a detected shift of which every one is learned from; of later ones one in eight is."""
     serve_below: float = 0.985
     """Serve what was learnt where it answers as frozen on less than this share of pixels, the more the less it does;
     1 serves all of it always."""
@@ -126,7 +126,7 @@ class AdaptationConfig:
         rate, decay = self.learning_rate, self.ema_decay
         _require(rate is None or 0 < rate <= 1, "--learning-rate", rate, "above 0, at most 1", "try 1e-3")
         _require(decay is None or 0 <= decay < 1, "--ema-decay", decay, "0 to below 1", "try 0.9")
-        _require(self.budget >= 0, "--budget", self.budget, "0 or more frames", "try 40")
+        _require(self.budget >= 0, "--budget", self.budget, "0 or more frames", "try 16")
 
     @property
     def title(self) -> str:

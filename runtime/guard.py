@@ -5,7 +5,6 @@ only; what happens to a refused candidate is the learner's business. Whether an 
 question, see `runtime/trust.py`.
 """
 
-import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -15,23 +14,31 @@ from torch import Tensor, nn
 from runtime.probe import Probe, ProbeReading
 from runtime.state import State, restore, state_of
 
-MAX_DRIFT = 0.5  # ||w - w0|| / ||w0||; 0.09 after fifty steps in rain
+MAX_DRIFT = 0.5  # of the network's norm; 0.08 after a storm up to 200 mm/h
 LEAST_AGREEMENT = 0.8  # with the frozen model over the probe; healthy learning stays above 0.9
 LEAST_NEWEST_AGREEMENT = 0.5  # on the sample just seen: a collapse need not wait for all of them
 LEAST_MIOU_SHARE = 0.6  # of the frozen model's mIoU on the probe; healthy learning stays above 0.8
 
 
 class Guard:
-    """Checks candidates against the source weights and the probe."""
+    """Checks candidates against the source weights and the probe.
+
+    How far weights may move is told in shares of `unit`: the norm of all the network's parameters, for adapters begin
+    at zero; by default that of `source`.
+    """
 
     def __init__(
-        self, source: Mapping[str, Tensor], *, probe: Probe | None = None, max_drift: float = MAX_DRIFT
+        self,
+        source: Mapping[str, Tensor],
+        *,
+        unit: float | None = None,
+        probe: Probe | None = None,
+        max_drift: float = MAX_DRIFT,
     ) -> None:
         if max_drift <= 0:
             raise ValueError(f"guard.max_drift must be above 0, got {max_drift}; {MAX_DRIFT} is the default")
         self._source = source
-        num = sum(tensor.numel() for tensor in source.values())
-        self._unit = _norm(list(source.values())) or math.sqrt(num)  # adapters that are zero at first: root mean square
+        self._unit = _norm(list(source.values())) if unit is None else unit
         self._probe = probe
         self._max_drift = max_drift
 
@@ -41,11 +48,11 @@ class Guard:
         if not torch.isfinite(torch.tensor(drift)):
             return "non-finite weights"
         if drift > self._max_drift:
-            return f"weights drifted by {drift:.2f} of their norm, limit {self._max_drift}"
+            return f"weights drifted by {drift:.2f} of the network's norm, limit {self._max_drift}"
         return "" if self._probe is None else _fault(self._probe.read(model))
 
     def drift(self, candidate: Mapping[str, Tensor]) -> float:
-        """||w - w0|| / ||w0||, per root of their number where w0 is 0; nan or inf when any weight is."""
+        """||w - w0|| in units; nan or inf when any weight is."""
         offsets = [candidate[name] - tensor for name, tensor in self._source.items()]
         return _norm(offsets) / self._unit
 

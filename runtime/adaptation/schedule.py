@@ -1,7 +1,7 @@
 """When to learn, how long, how fast.
 
 Learning at true labels costs a little where there is nothing to win, so it happens only away from the source: at full
-rate while the budget a shift granted lasts, then on one frame in four (the domain may drift on). Weights fresh from
+rate while the budget a shift granted lasts, then on one frame in eight (the domain may drift on). Weights fresh from
 the source may take several descents a frame, for until they have left it they are of little use. Back at the source
 the weights are pulled to the source's until they are equal. Without a budget it learns from every frame at the full
 rate, as test-time methods are published. Decisions only; the learner acts.
@@ -12,7 +12,7 @@ from enum import Enum
 from runtime.events import ShiftEvent
 from runtime.state import State
 
-UPKEEP_PERIOD = 4  # frames between steps once the budget is spent
+UPKEEP_PERIOD = 8  # frames between steps once the budget is spent
 HOLD_FRAMES = 10  # the detector's time to agree that a known domain is back
 FULL_RATE_SCORE = 1.25  # shift score from which learning goes at its full rate
 LEAST_RATE = 0.5

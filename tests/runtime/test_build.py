@@ -32,7 +32,7 @@ def test_the_parts_are_those_of_the_configuration(tiny_world) -> None:
     parts = build(tiny_world.config(stream={"max_frames": 5}))
     assert (parts.stream.name, parts.stream.num_frames, parts.size_HW) == ("camvid_test_dusk", 5, (32, 64))
     assert parts.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    assert parts.report.mode == "adapters+head" and 0 < parts.report.trainable < parts.report.total
+    assert parts.report.mode == "adapters" and 0 < parts.report.trainable < parts.report.total
     assert (parts.weights.latest.number, len(parts.replay)) == (0, 20)
     assert parts.weights.source.tensors.keys() == adaptable_tensors(parts.model).keys()
 
@@ -179,6 +179,6 @@ def test_a_run_learns_in_the_gaps_between_predictions(tiny_world) -> None:
 
 
 def test_a_bound_too_small_for_one_domain_is_told(tiny_world) -> None:
-    faults = build(tiny_world.config(library={"library_mb": 0.5})).faults
-    assert faults.get_nowait().detail.startswith("--library-mb 0.5: no domain is kept, as one takes ")
+    faults = build(tiny_world.config(library={"library_mb": 0.1})).faults
+    assert faults.get_nowait().detail.startswith("--library-mb 0.1: no domain is kept, as one takes ")
     assert build(tiny_world.config()).faults.empty()

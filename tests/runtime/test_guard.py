@@ -24,9 +24,10 @@ def test_drift_is_relative_to_the_source_norm() -> None:
     assert Guard(SOURCE).drift(moved) == pytest.approx(6.0 / 180**0.5)
 
 
-def test_drift_from_zero_is_the_root_mean_square() -> None:
+def test_drift_from_zero_is_told_in_the_network_s_own_norm() -> None:
     source = {"a": torch.zeros(4), "b": torch.zeros(12)}
-    assert Guard(source).drift({"a": torch.full((4,), 2.0), "b": torch.zeros(12)}) == pytest.approx(1.0)
+    moved = {"a": torch.full((4,), 2.0), "b": torch.zeros(12)}  # offset norm 4
+    assert Guard(source, unit=8.0).drift(moved) == pytest.approx(0.5)
 
 
 def test_far_weights_are_refused_with_the_figure() -> None:

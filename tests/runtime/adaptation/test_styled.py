@@ -1,4 +1,4 @@
-"""Target-styled replay: true labels, one sample in the look of the frame and one in its own."""
+"""Target-styled replay: true labels, one sample in the look of the frame and, every other time, one in its own."""
 
 import math
 from dataclasses import replace
@@ -30,10 +30,23 @@ def test_an_undecided_student_pays_the_entropy_of_a_guess() -> None:
 
 def test_the_first_samples_look_like_the_frame_and_the_others_like_themselves() -> None:
     student = Listening()
-    make_method(num_styled=2, num_clean=1).loss(student, make_target())
+    make_method(num_styled=2, clean_period=1).loss(student, make_target())
     assert student.seen_B3HW.shape == (3, 3, 32, 64)
     levels = [float(grey_levels(x_3HW)) for x_3HW in student.seen_B3HW]
     assert levels == pytest.approx([29.5, 29.5, 129.5], abs=3)
+
+
+def test_every_other_loss_has_a_clean_sample_and_a_resumed_method_knows_which() -> None:
+    student, method = Listening(), make_method()
+    sizes = []
+    for _ in range(5):
+        method.loss(student, make_target())
+        sizes.append(len(student.seen_B3HW))
+    assert sizes == [2, 1, 2, 1, 2]
+    resumed = make_method()
+    resumed.load_state(method.state())
+    resumed.loss(student, make_target())
+    assert len(student.seen_B3HW) == 1
 
 
 def test_what_the_frame_was_taken_for_is_not_learnt() -> None:
