@@ -9,11 +9,37 @@ The thread is a daemon: a disk that hangs for ever cannot keep the process from 
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+PATIENCE_S = 10.0  # how long a disk that hangs may hold up the end of a run, all in all
+HURRIED_S = 2.0  # where a signal asked for the end: with what workers may take, less than five seconds
+
+
+class Patience:
+    """How much longer a disk that hangs may hold up an end that waits for it in several places.
+
+    What is done in between is free: an end that computes for ten seconds has not waited for any disk.
+    """
+
+    def __init__(self, is_hurried: Callable[[], bool], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._is_hurried = is_hurried
+        self._clock = clock
+        self._waited_s = 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[float]:
+        """Seconds left; those that pass within count."""
+        began_at_s = self._clock()
+        try:
+            yield max(0.0, (HURRIED_S if self._is_hurried() else PATIENCE_S) - self._waited_s)
+        finally:
+            self._waited_s += self._clock() - began_at_s
 
 
 class DiskWriter:

@@ -20,7 +20,7 @@ from typing import Any  # JSON
 
 from models.tensorfile import write_atomically
 from runtime import events
-from runtime.disk import DiskWriter
+from runtime.disk import PATIENCE_S, DiskWriter
 from runtime.events import Event
 from runtime.json_values import to_json
 from runtime.lines import event_line
@@ -31,7 +31,6 @@ from runtime.state import State
 FLUSH_S = 1.0
 FLUSH_LINES = 500
 MAX_WAITING_MB = 16.0  # events and pictures a stuck disk may hold back before recording gives up: half an hour's
-PATIENCE_S = 10.0  # with a disk that hangs
 SCORES_EVERY = 5  # predictions between two lines that carry scores
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import cast
 
 from runtime.checkpoints import Checkpoint, drop_newer, version_of, write_checkpoint
+from runtime.disk import PATIENCE_S
 from runtime.events import CheckpointSaved, Event, FrameCaptured, FrameDropped, Prediction, SnapshotTaken
-from runtime.record import PATIENCE_S, RunRecord
+from runtime.record import RunRecord
 from runtime.state import State, restore, state_of
 
 

@@ -20,6 +20,7 @@ from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import Opener, Parts, Start, build, method_entry
 from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
+from runtime.disk import Patience
 from runtime.events import Event, Fault, Observer, RunResumed, SnapshotTaken
 from runtime.exam import Predict, answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
@@ -55,10 +56,6 @@ class Scorer(Observer, Protocol):
 
 
 Finish = Callable[[Path], None]
-
-PATIENCE_S = 10.0  # how long a disk that hangs may hold up the end of a run, all in all
-HURRIED_S = 2.0  # where a signal asked for the end: with what workers may take, less than five seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -113,7 +110,7 @@ class Session:
         self._status = Status(scores=scorer.scores)
         self._faults = parts.faults
         self._is_dispatching = False
-        self._leave_disk_at_s: float | None = None
+        self._patience = Patience(self.stop.is_set)
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
         self._held = hold(origin.run_dir)
@@ -185,8 +182,7 @@ class Session:
         """Save where the run ends, unless observers may disagree on where that is: then the checkpoint before holds."""
         if self._is_dispatching:
             return
-        for saved in self._saver.settle(patience_s=self._patience_s()):
-            self._hand_out(saved)
+        self._settle_checkpoint()
         try:
             if self._parts.weights.is_retired:  # a learner that hangs may be at work on its state still
                 self._saver.save_again(every_s=0.0)
@@ -195,15 +191,13 @@ class Session:
                 self._saver.save(self._parts.snapshots.take(self._parts.cycle))
         except Exception as error:  # a device that is lost cannot be copied from; the run is to end as it would
             self._note_fault("checkpoint", f"{type(error).__name__}: {error}")
-        for saved in self._saver.settle(patience_s=self._patience_s()):
-            self._hand_out(saved)
+        self._settle_checkpoint()
 
-    def _patience_s(self) -> float:
-        """How much longer a disk that hangs may hold up the end, which begins as this is asked first."""
-        now_s = time.monotonic()
-        if self._leave_disk_at_s is None:
-            self._leave_disk_at_s = now_s + (HURRIED_S if self.stop.is_set() else PATIENCE_S)
-        return max(0.0, self._leave_disk_at_s - now_s)
+    def _settle_checkpoint(self) -> None:
+        with self._patience.waiting() as patience_s:
+            told = list(self._saver.settle(patience_s=patience_s))
+        for saved in told:
+            self._hand_out(saved)
 
     def examine(self) -> None:
         """What was forgotten of the source, where that was asked for and the run was not cut short."""
@@ -220,7 +214,8 @@ class Session:
         if self._web is not None:
             self._web.stop()
         self._panel.close()
-        self._record.close(patience_s=self._patience_s())
+        with self._patience.waiting() as patience_s:
+            self._record.close(patience_s=patience_s)
         if not self._record.is_stuck and (lost := self._parts.keep_library()):
             self._note_fault("library", lost)
         if self._held is not None:
