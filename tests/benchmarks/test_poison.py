@@ -125,13 +125,13 @@ def test_counts_are_of_the_stretch_and_scores_of_what_follows() -> None:
 
 def test_a_small_run_is_counted_and_scored(tiny_world) -> None:
     config = PoisonConfig(
-        before=12, poison=10, after=25, checkpoint=str(tiny_world.checkpoint), size="32x64", replay_mb=1
+        before=10, poison=10, after=25, checkpoint=str(tiny_world.checkpoint), size="32x64", replay_mb=1
     )
     figures = survive(config, "nan_gradient", "rain", 0)
-    assert figures.steps == {"nonfinite": 10} and figures.rollbacks == 10
+    assert figures.steps == {"nonfinite": 8} and figures.rollbacks == 8  # what sound frames left of the budget
     assert figures.frames == 10 and 0 <= figures.miou_frozen <= 100
     (row,) = table([figures]).rows
-    assert row == row_of(figures) and row[0] == "nan_gradient rain 0" and row[3:6] == ("0", "10", "10")
+    assert row == row_of(figures) and row[0] == "nan_gradient rain 0" and row[3:6] == ("0", "8", "8")
 
 
 @pytest.mark.parametrize(("worst", "verdict"), [(-0.9, "survived"), (-1.1, "HARMED")])

@@ -42,7 +42,7 @@ def journey_config(world: Any, run_dir: Path, **run: Any) -> RuntimeConfig:
     """Lockstep through the journey, with budget for a few steps at full rate."""
     return world.config(
         stream={"stream": "dataset:camvid:journey"},
-        adaptation={"budget": 5},
+        adaptation={"budget": 2},
         run={"run_dir": run_dir, "pace": "lockstep", "seed": 3, **run},
     )
 

@@ -99,6 +99,7 @@ class Learning:
 
     is_at_source = False
     is_weighed = True
+    is_surely_trusted = False
     is_at_home = False
 
     def __init__(self, world: World) -> None:

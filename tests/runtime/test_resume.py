@@ -90,7 +90,7 @@ def test_the_journey_has_everything_that_can_be_interrupted(reference) -> None:
     assert [row["kind"] for row in rows if row["event"] == "shift_event"] == ["away", "return"]
     assert [row["frame"] for row in rows if row["event"] == "frame_gated"] == [STUCK]
     steps = {row["frame"]: row["outcome"] for row in rows if row["event"] == "adaptation_step"}
-    assert steps[13] == "applied" and steps[20] == "applied" and 21 not in steps and steps[33] == "relaxed"
+    assert steps[13] == "applied" and steps[16] == "applied" and 17 not in steps and steps[33] == "relaxed"
 
 
 @pytest.mark.parametrize("index", COPIED)

@@ -24,7 +24,7 @@ def addresses(shape: tuple[int, ...]) -> set[int]:
 @pytest.mark.parametrize("method", ["styled", "frozen"])
 def test_student_average_source_and_shadow_share_what_is_frozen(tiny_world, method) -> None:
     before: Mapping[tuple[int, ...], set[int]] = {shape: addresses(shape) for shape in (FROZEN, LEARNT)}
-    parts = build(tiny_world.config(adaptation={"method": method}))
+    parts = build(tiny_world.config(adaptation={"method": method}, model={"trainable": "adapters+head"}))
     assert len(addresses(FROZEN) - before[FROZEN]) == 2  # two blocks, one network
     num_learnt = len(addresses(LEARNT) - before[LEARNT])
     assert num_learnt == (len(HOLDERS) if method == "styled" else 2)
