@@ -14,8 +14,8 @@ from runtime.state import State
 
 UPKEEP_PERIOD = 8  # frames between steps once the budget is spent
 HOLD_FRAMES = 10  # the detector's time to agree that a known domain is back
-FULL_RATE_SCORE = 1.25  # shift score from which learning goes at its full rate
-LEAST_RATE = 0.5
+FULL_RATE_SCORE = 2.0  # shift score from which learning goes at its full rate; dusk has 1.0 to 1.5, night and rain 2.1
+LEAST_RATE = 0.2
 FRESH_FRAMES = 30  # learned from since the weights were the source's
 
 

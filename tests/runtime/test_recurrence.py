@@ -107,7 +107,7 @@ def test_another_run_begins_with_what_this_one_learnt(world, reference, tmp_path
 
 def test_a_library_of_another_model_is_refused_before_anything_is_written(world, reference, tmp_path) -> None:
     config = config_of(world, tmp_path / "run", library=reference[1])
-    with pytest.raises(CheckpointInvalid, match="manifest.trainable is adapters, expected head"):
+    with pytest.raises(CheckpointInvalid, match=r"manifest.trainable is adapters, expected head"):
         play(replace(config, model=replace(config.model, trainable="head")))
     assert not (tmp_path / "run").exists()
 

@@ -77,7 +77,7 @@ def test_recalled_weights_are_left_alone_until_the_detector_has_had_its_time() -
 
 
 @pytest.mark.parametrize(
-    ("score", "share"), [(0.5, LEAST_RATE), (1.0, LEAST_RATE), (1.2, 0.8), (1.25, 1.0), (4.0, 1.0)]
+    ("score", "share"), [(0.5, LEAST_RATE), (1.1, LEAST_RATE), (1.4, 0.4), (2.0, 1.0), (4.0, 1.0)]
 )
 def test_learning_is_slow_near_the_threshold_and_full_beyond(score: float, share: float) -> None:
     assert LearningSchedule(budget=1).rate_share(score) == pytest.approx(share)
