@@ -29,7 +29,7 @@ from models.points import at_points, random_points
 from models.prefix import FrozenPrefix, features_from
 from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
-from models.trainable import adaptable_tensors, parameter_norm, replica, set_trainable
+from models.trainable import adaptable_tensors, replica, set_trainable
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
@@ -205,7 +205,7 @@ def _candidate(
     else:
         samples = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
         probe = Probe(*samples, frozen=twin, num_classes=NUM_CLASSES)
-        guard = Guard(source, unit=parameter_norm(student), probe=probe)
+        guard = Guard(source, network=student, probe=probe)
     return Candidate(twin, weights, guard=guard, trust=trust, clock=time.perf_counter)
 
 

@@ -1,4 +1,4 @@
-"""The oracle: what labels of the stream itself would buy at the cost of the default method. For evaluation only.
+"""The oracle: what labels of the stream itself would buy, by steps as the default method's. For evaluation only.
 
     oracle = Oracle()
     run_session(config, ..., methods=oracle.methods, open_with=oracle.opener(config.adaptation.method))
@@ -6,7 +6,7 @@
 No label reaches a learner through a `Target`, here neither: the stream is played through a wrapper that keeps the
 labels of its newest frames in a book, and the method, handed to the run from above, looks up the label of the frame
 just predicted. So it stays prequential (every frame is answered before its label is learnt from), and what lies between
-its score and the frozen model's is what there is to win at equal cost.
+its score and the frozen model's is what there is to win. It costs more: it learns from every frame.
 """
 
 # B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
@@ -106,8 +106,8 @@ class LabelledFrames(Method):
     """Cross-entropy on true labels: of the frame just predicted, and of clean source samples, which keep what the model
     knows.
 
-    Each step shows `num_newest` crops of the frame and `num_clean` of the source, as many and as large as the default
-    method's at most. Frames further back were tried in place of one of the crops and are worth nothing more
+    Each step shows `num_newest` crops of the frame and `num_clean` of the source, as large as the default method's.
+    Frames further back were tried in place of one of the crops and are worth nothing more
     (`benchmarks/results/ceiling_strengths.md`). A frame without a label teaches nothing.
     """
 

@@ -103,12 +103,6 @@ def trainable_by_group(model: SegmentationModel) -> dict[str, list[nn.Parameter]
     return groups
 
 
-def parameter_norm(model: nn.Module) -> float:
-    """Euclidean norm of all parameters together, frozen ones too."""
-    with torch.no_grad():
-        return float(torch.stack(torch._foreach_norm(list(model.parameters()))).norm())
-
-
 def outermost_parameters(model: SegmentationModel) -> list[nn.Parameter]:
     """The trainable parameters nearest the output: the head's, or where none of them learns (mode adapters) those of
     the deepest encoder stage that has some. Their gradients need no graph of what comes before.

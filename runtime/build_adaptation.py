@@ -11,7 +11,7 @@ import torch
 
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
-from models.trainable import frozen_digest, load_adaptable, parameter_norm, replica
+from models.trainable import frozen_digest, load_adaptable, replica
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
@@ -157,7 +157,7 @@ def _candidate(
     else:
         images_NHWC, labels_NHW = given.replay.gather(torch.arange(min(len(given.replay), PROBE_SAMPLES)))
         probe = Probe(images_NHWC, labels_NHW, frozen=twin, num_classes=given.model.num_classes)
-        guard = Guard(source, unit=parameter_norm(given.model), probe=probe)
+        guard = Guard(source, network=given.model, probe=probe)
         trust = Trust(below=config.serve_below)
     recollection = None if library is None else Recollection(library)
     return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock, recollection=recollection)

@@ -31,7 +31,7 @@ class Effort:
             raise ValueError(f"effort.crop_share must be in (0, 1], got {self.crop_share}; 1 crops nothing more")
 
 
-# Time on steps per eligible frame over that at full effort, default method, adapters and head: rate 0.50, crop 0.14,
+# Time on steps per eligible frame over that at full effort where adapters and head learn: rate 0.50, crop 0.14,
 # depth 0.05. One step costs 0.42 of a full one at crop, 0.30 at depth (B0 and B1, 256x512, one CPU core; `bench
 # adaptation --efforts` measures it). Where only the head learns, depth is crop at half the rate.
 LEVELS = (

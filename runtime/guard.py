@@ -23,22 +23,22 @@ LEAST_MIOU_SHARE = 0.6  # of the frozen model's mIoU on the probe; healthy learn
 class Guard:
     """Checks candidates against the source weights and the probe.
 
-    How far weights may move is told in shares of `unit`: the norm of all the network's parameters, for adapters begin
-    at zero; by default that of `source`.
+    How far weights may move is told in shares of the norm of all parameters of `network`, frozen ones too, for adapters
+    begin at nothing; without one, in shares of the norm of `source`.
     """
 
     def __init__(
         self,
         source: Mapping[str, Tensor],
         *,
-        unit: float | None = None,
+        network: nn.Module | None = None,
         probe: Probe | None = None,
         max_drift: float = MAX_DRIFT,
     ) -> None:
         if max_drift <= 0:
             raise ValueError(f"guard.max_drift must be above 0, got {max_drift}; {MAX_DRIFT} is the default")
         self._source = source
-        self._unit = _norm(list(source.values())) if unit is None else unit
+        self._norm = _norm(list(source.values() if network is None else network.parameters()))
         self._probe = probe
         self._max_drift = max_drift
 
@@ -52,9 +52,9 @@ class Guard:
         return "" if self._probe is None else _fault(self._probe.read(model))
 
     def drift(self, candidate: Mapping[str, Tensor]) -> float:
-        """||w - w0|| in units; nan or inf when any weight is."""
+        """||w - w0|| in shares of that norm; nan or inf when any weight is."""
         offsets = [candidate[name] - tensor for name, tensor in self._source.items()]
-        return _norm(offsets) / self._unit
+        return _norm(offsets) / self._norm
 
     def reset(self) -> None:
         """The next candidate starts from the source again."""

@@ -57,6 +57,7 @@ class Scorer(Observer, Protocol):
 
 Finish = Callable[[Path], None]
 
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a finished session leaves: the summary (as in summary.json) and its folder."""

@@ -16,7 +16,7 @@ from runtime.state import State
 BELOW = 0.985  # share of pixels
 RAMP = 0.09  # that much further down all of it serves; with half of that, real dusk came out below frozen
 READINGS = 3  # the median of so many: one odd frame decides nothing
-SURE_BELOW = 0.1  # that much below the ramp's end weather does not get within a second: rain has 0.3, night 0.6
+SURE_BELOW = 0.1  # below the ramp's end; rain and night, at 0.3 and 0.6 to 0.7, are that far from any decision
 
 
 class Trust:

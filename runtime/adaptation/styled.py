@@ -27,7 +27,7 @@ NUM_MEASURED = 64  # source samples whose look is measured at start
 
 
 class StyledReplay(Method):
-    """Owns its replay buffer; `num_styled` samples take the target's look, one in each `clean_period`-th loss its own.
+    """Owns its replay buffer. A sample takes the target's look; in every CLEAN_PERIOD-th loss another keeps its own.
 
     Samples are mirrored before styling (the model has seen the plain ones in training and knows them by heart) and
     large ones cropped to a quarter: a step costs a third of one on three crops of 0.75 x 0.75, and two points of mIoU
@@ -41,14 +41,10 @@ class StyledReplay(Method):
         *,
         device: torch.device,
         generator: torch.Generator,
-        num_styled: int = 1,
-        clean_period: int = CLEAN_PERIOD,
     ) -> None:
         self._replay = replay
         self._device = device
         self._generator = generator
-        self._num_styled = num_styled
-        self._clean_period = clean_period
         self._num_losses = 0
         images_NHWC, labels_NHW = replay.gather(torch.arange(min(len(replay), NUM_MEASURED)))
         self._styler = Styler(images_NHWC, labels_NHW, generator=generator)
@@ -57,8 +53,8 @@ class StyledReplay(Method):
         """Mean cross-entropy over styled and clean samples' pixels."""
         style = self._styler.read(to_tensor(target.image_HWC), torch.from_numpy(target.labels_HW))
         rule = CropRule(crop_size(self._replay.size_HW, target.crop_share), scale_range=(1.0, 1.0))
-        crops = [self._sample(style, rule) for _ in range(self._num_styled)]
-        if self._num_losses % self._clean_period == 0:
+        crops = [self._sample(style, rule)]
+        if self._num_losses % CLEAN_PERIOD == 0:
             crops.append(self._sample(None, rule))
         self._num_losses += 1
         images_BHWC = torch.stack([image for image, _ in crops]).to(self._device)

@@ -14,7 +14,6 @@ from models.trainable import (
     load_adaptable,
     only_learning,
     outermost_parameters,
-    parameter_norm,
     replica,
     set_trainable,
     trainable_parameters,
@@ -236,9 +235,3 @@ def test_adapters_mode_without_adapters_is_refused() -> None:
 def test_unknown_mode_is_refused(model: SegmentationModel) -> None:
     with pytest.raises(ValueError, match="must be one of adapters"):
         set_trainable(model, "everything")
-
-
-def test_the_norm_is_that_of_all_parameters_frozen_or_not(model: SegmentationModel) -> None:
-    set_trainable(model, "head")
-    flat = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-    assert parameter_norm(model) == pytest.approx(float(flat.double().norm()), rel=1e-4)

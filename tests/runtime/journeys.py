@@ -39,7 +39,7 @@ def round_trip(tiny_world: Any, folder: Path) -> Any:
 
 
 def journey_config(world: Any, run_dir: Path, **run: Any) -> RuntimeConfig:
-    """Lockstep through the journey, with budget for a few steps at full rate."""
+    """Lockstep through the journey, with budget for two steps before upkeep."""
     return world.config(
         stream={"stream": "dataset:camvid:journey"},
         adaptation={"budget": 2},

@@ -26,8 +26,10 @@ def test_drift_is_relative_to_the_source_norm() -> None:
 
 def test_drift_from_zero_is_told_in_the_network_s_own_norm() -> None:
     source = {"a": torch.zeros(4), "b": torch.zeros(12)}
+    network = nn.Linear(4, 4, bias=False).requires_grad_(False)
+    network.weight.fill_(2.0)  # norm 8
     moved = {"a": torch.full((4,), 2.0), "b": torch.zeros(12)}  # offset norm 4
-    assert Guard(source, unit=8.0).drift(moved) == pytest.approx(0.5)
+    assert Guard(source, network=network).drift(moved) == pytest.approx(0.5)
 
 
 def test_far_weights_are_refused_with_the_figure() -> None:
