@@ -27,8 +27,9 @@ from benchmarks.table import UNKNOWN, Table, decimal
 from evaluation.compare import with_track
 from models.zoo import MODELS
 from runtime.arguments import parse
-from runtime.config import Trainable, parse_size
+from runtime.config import Trainable
 from runtime.effort import FULL, LEVELS, Effort
+from runtime.option_words import parse_size
 
 LESSER_LEVELS = {effort.name: effort for effort in LEVELS[1:] if effort.frames_per_step}
 REFERENCES = ("dacs", "dacs_whole")

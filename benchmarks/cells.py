@@ -25,8 +25,9 @@ from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE, code_of, read_summary
 from models.checkpoint import find_checkpoint
 from models.tensorfile import CheckpointInvalid
-from runtime.config import ConfigError, RuntimeConfig
+from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
+from runtime.option_words import ConfigError
 from streams.protocol import StreamNotOpened
 
 # The first argument is the list of cores the run may use, as a user would give them with taskset.

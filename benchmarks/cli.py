@@ -11,8 +11,9 @@ from pathlib import Path
 from runtime.arguments import parse
 from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
-from runtime.config import ConfigError, RuntimeConfig, nearest
+from runtime.config import RuntimeConfig
 from runtime.config_file import load_toml
+from runtime.option_words import ConfigError, nearest
 from runtime.process import leave, release_memory, settle_process, tune_process
 from runtime.resume import load_run
 

@@ -20,16 +20,8 @@ from benchmarks.options import check_at_least, check_names, with_exam
 from evaluation.compare import compare
 from evaluation.comparison_tables import rich_tables, write_comparison
 from evaluation.oracle import Oracle
-from runtime.config import (
-    ConfigError,
-    ModelConfig,
-    ReplayConfig,
-    RunConfig,
-    RuntimeConfig,
-    StreamConfig,
-    WebConfig,
-    parse_latency,
-)
+from runtime.config import ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
+from runtime.option_words import ConfigError, parse_latency
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
 RECORDED = "recorded"

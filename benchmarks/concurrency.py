@@ -24,16 +24,14 @@ from models.zoo import MODELS
 from runtime.arguments import parse
 from runtime.config import (
     AdaptationConfig,
-    ConfigError,
     ModelConfig,
     ReplayConfig,
     RunConfig,
     RuntimeConfig,
     StreamConfig,
     WebConfig,
-    parse_size,
-    parse_threads,
 )
+from runtime.option_words import ConfigError, parse_size, parse_threads
 from runtime.rules import Adapt
 from runtime.shift.calibration import MIN_SAMPLES
 

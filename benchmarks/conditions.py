@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 MEASURED_PACKAGES = ("streams", "models", "replay", "runtime")
 ROOT = Path(__file__).resolve().parent.parent

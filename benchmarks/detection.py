@@ -24,8 +24,8 @@ from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from evaluation.detection import score_detections
 from runtime.arguments import parse
-from runtime.config import ConfigError, parse_size
 from runtime.events import Prediction
+from runtime.option_words import ConfigError, parse_size
 from runtime.shift.detectors import DETECTORS, JUMPS, JUMPS_SIGNAL
 from runtime.shift.jumps import JumpWatch
 from runtime.shift.sight import Sight

@@ -21,8 +21,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.peers import hugging_face, plain_timm
 from models.precision import answering, has_bfloat16
 from models.segformer import SegmentationModel
-from runtime.config import ConfigError
 from runtime.lanes import INFERENCE_PRIORITY, CudaLane
+from runtime.option_words import ConfigError
 
 WAYS = ("fp32", "bf16", "nchw", "compiled", "graph")
 NUM_WARM_UPS = 3  # before a capture, which cannot hold the workspaces of first passes

@@ -29,7 +29,7 @@ from models.preprocess import labels_of, normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.zoo import MODELS, build_model, is_known
 from runtime.arguments import parse
-from runtime.config import parse_size
+from runtime.option_words import parse_size
 from streams.synthetic.scene import Scene
 
 NUM_CLASSES = 19

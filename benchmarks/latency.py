@@ -22,15 +22,8 @@ from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import Row, lookup, number, read_run
 from runtime.arguments import parse
-from runtime.config import (
-    AdaptationConfig,
-    ModelConfig,
-    RunConfig,
-    RuntimeConfig,
-    StreamConfig,
-    WebConfig,
-    parse_size,
-)
+from runtime.config import AdaptationConfig, ModelConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
+from runtime.option_words import parse_size
 from streams.stream import StreamOptions, open_stream
 
 FROZEN = "frozen"

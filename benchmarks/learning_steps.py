@@ -39,11 +39,12 @@ from runtime.adaptation.method import Materials, Method, Target
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.adaptation.self_training import MixRule
 from runtime.build import adapters_of
-from runtime.config import ConfigError, ModelConfig, Trainable
+from runtime.config import ModelConfig, Trainable
 from runtime.effort import FULL, Effort
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
 from runtime.optimizers import build_optimizer
+from runtime.option_words import ConfigError
 from runtime.predictor import Predictor
 from runtime.probe import SAMPLES as PROBE_SAMPLES
 from runtime.probe import Probe

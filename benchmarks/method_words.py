@@ -7,7 +7,8 @@ Tables name it by the same words, so a method as published and the same one unde
 
 import re
 
-from runtime.config import AdaptationConfig, ConfigError, nearest
+from runtime.config import AdaptationConfig
+from runtime.option_words import ConfigError, nearest
 
 SETTINGS = ("learning-rate", "ema-decay")
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from benchmarks.conditions import usable_cores
 from runtime.adaptation.methods import METHODS
-from runtime.config import ConfigError, ReplayConfig, nearest
+from runtime.config import ReplayConfig
+from runtime.option_words import ConfigError, nearest
 
 HELD_OUT = 16  # source samples that runs which are compared are examined on
 

@@ -22,16 +22,9 @@ from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import lookup, number, read_run
 from runtime.arguments import parse
-from runtime.config import (
-    AdaptationConfig,
-    ModelConfig,
-    RunConfig,
-    RuntimeConfig,
-    StreamConfig,
-    WebConfig,
-    parse_size,
-)
+from runtime.config import AdaptationConfig, ModelConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
 from runtime.intake import SURE_SHARE
+from runtime.option_words import parse_size
 from runtime.rules import max_age_s
 
 CAPACITY_FRAMES = 100

@@ -21,7 +21,8 @@ import torch
 
 from benchmarks.conditions import describe
 from benchmarks.options import check_at_least, check_names
-from benchmarks.poisoned import LESSONS, PICTURES, STARTS, STRETCH, Plan, PoisonedStream, poisoned_methods
+from benchmarks.poisoned import LESSONS, STARTS, STRETCH, Plan, PoisonedStream, poisoned_methods
+from benchmarks.poisoned_pictures import PICTURES
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.confusion import count_pixels, mean_iou
@@ -29,17 +30,9 @@ from runtime import events
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.arguments import parse
 from runtime.build import build
-from runtime.config import (
-    AdaptationConfig,
-    ConfigError,
-    ModelConfig,
-    ReplayConfig,
-    RunConfig,
-    RuntimeConfig,
-    StreamConfig,
-    parse_size,
-)
-from runtime.events import Event
+from runtime.config import AdaptationConfig, ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig
+from runtime.observer import Event
+from runtime.option_words import ConfigError, parse_size
 from streams.stream import Stream, StreamOptions
 from streams.synthetic.stream import DEFAULT_SIZE_HW
 

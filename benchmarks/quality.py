@@ -22,8 +22,9 @@ from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
 from evaluation.oracle import ORACLE, Oracle
 from runtime.arguments import parse
-from runtime.config import ConfigError, RunConfig, RuntimeConfig, WebConfig
+from runtime.config import RunConfig, RuntimeConfig, WebConfig
 from runtime.config_file import load_toml
+from runtime.option_words import ConfigError
 from streams.synthetic.sequences import PRESETS
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once

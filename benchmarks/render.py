@@ -20,7 +20,7 @@ from benchmarks.options import check_at_least
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from runtime.arguments import parse
-from runtime.config import parse_size
+from runtime.option_words import parse_size
 from streams.synthetic.scene import Scene
 from streams.synthetic.weather import Weather, apply_weather
 

@@ -16,8 +16,8 @@ from typing import Any  # JSON
 from benchmarks.conditions import Conditions
 from benchmarks.table import Table
 from models.tensorfile import write_atomically
-from runtime.config import ConfigError
 from runtime.json_values import plain, to_json
+from runtime.option_words import ConfigError
 
 SCHEMA = 1
 KEPT_DIR = Path(__file__).parent / "results"

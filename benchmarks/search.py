@@ -25,7 +25,8 @@ from benchmarks.table import Table, decimal
 from evaluation.run_folder import lookup, number, read_summary
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.config import ConfigError, ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
+from runtime.config import ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
+from runtime.option_words import ConfigError
 from streams.synthetic.sequences import PRESETS
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once

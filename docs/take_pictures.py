@@ -23,8 +23,9 @@ from rich.console import Console
 from evaluation.scoreboard import Scoreboard
 from runtime.arguments import parse
 from runtime.config import RuntimeConfig
-from runtime.events import Event, Prediction
+from runtime.events import Prediction
 from runtime.exam import Predict
+from runtime.observer import Event
 from runtime.panel_view import render_panel
 from runtime.scores import Scores
 from runtime.session import run_session

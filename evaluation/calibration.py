@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runtime.events import Event, ShadowPrediction
+from runtime.events import ShadowPrediction
+from runtime.observer import Event
 from runtime.state import State
 from streams.frame import IGNORE_LABEL
 

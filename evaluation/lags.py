@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast  # Any: what a state holds
 
-from runtime.events import AdaptationStep, Event, Prediction, Recall, ShiftEvent, TrustChanged
+from runtime.events import AdaptationStep, Prediction, Recall, ShiftEvent, TrustChanged
+from runtime.observer import Event
 from runtime.state import State
 
 MAX_LISTED = 256

@@ -22,7 +22,8 @@ from evaluation.slices import SliceKey, SliceLog, Slices
 from evaluation.visit_log import VisitLog
 from evaluation.visits import ConfusionPair
 from evaluation.windows import HarmedWindows, SlidingPair
-from runtime.events import Event, Prediction, RunStarted, ShadowPrediction
+from runtime.events import Prediction, RunStarted, ShadowPrediction
+from runtime.observer import Event
 from runtime.scores import Scores
 from runtime.state import State
 from streams.frame import Frame

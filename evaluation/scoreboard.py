@@ -25,8 +25,8 @@ from evaluation.safety import class_safety
 from evaluation.slices import SLICES_NAME, write_slices
 from evaluation.subsets import subset_score
 from evaluation.timed import TimedFigures, TimedScore
-from runtime.events import Event
 from runtime.exam import Predict
+from runtime.observer import Event
 from runtime.scores import POINTS, Scores
 from runtime.state import State, Stateful
 from streams.frame import Frame

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any  # JSON
 
-from runtime.config import ConfigError, nearest
+from runtime.option_words import ConfigError, nearest
 from runtime.scores import Scores
 from streams.datasets.label_spaces import SCORED
 

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from evaluation.confusion import count_pixels, iou_by_class
-from runtime.events import Event, FrameCaptured, Prediction, RunFinished, RunStarted
+from runtime.events import FrameCaptured, Prediction, RunFinished, RunStarted
+from runtime.observer import Event
 from runtime.state import State
 
 DEADLINES_MS = (10.0, 20.0, 33.0, 50.0, 66.0, 100.0, 150.0, 200.0, 300.0, 500.0, 1000.0)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from runtime.config import ConfigError, option_of
+from runtime.option_words import ConfigError, option_of
 
 Config = TypeVar("Config")
 NO_BASES: Mapping[str, Callable[[Path], Any]] = {}

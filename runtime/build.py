@@ -27,18 +27,11 @@ from runtime.adaptation.methods import METHODS, Entry
 from runtime.build_adaptation import SourceParts, build_adaptation
 from runtime.build_driver import Driven, Driver, build_driver, simulation_of
 from runtime.build_shift import calibrated, check_shift
-from runtime.config import (
-    ConfigError,
-    ModelConfig,
-    RuntimeConfig,
-    nearest,
-    parse_components,
-    parse_size,
-    parse_stages,
-)
+from runtime.config import ModelConfig, RuntimeConfig
 from runtime.events import Fault
 from runtime.label_mapping import ClassMapping
 from runtime.lanes import open_lanes
+from runtime.option_words import ConfigError, nearest, parse_components, parse_size, parse_stages
 from runtime.predictor import Predictor
 from runtime.recipes import resolved
 from runtime.serving import serve

@@ -21,13 +21,14 @@ from runtime.adaptation.methods import Entry
 from runtime.adaptation.recollection import Recollection
 from runtime.adaptation.schedule import LearningSchedule
 from runtime.build_shift import build_watch
-from runtime.config import AdaptationConfig, ConfigError, RuntimeConfig
+from runtime.config import AdaptationConfig, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
 from runtime.guard import Guard
 from runtime.library import DomainLibrary
 from runtime.library_file import LibraryOrigin, read_library, write_library
 from runtime.memory import memory_share
 from runtime.optimizers import build_optimizer
+from runtime.option_words import ConfigError
 from runtime.predictor import Shadow
 from runtime.probe import SAMPLES as PROBE_SAMPLES
 from runtime.probe import Probe

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.config import RunConfig, parse_threads
-from runtime.events import Event
+from runtime.config import RunConfig
 from runtime.lanes import Lane
 from runtime.latency import Latency, latency_of
 from runtime.live import Live
 from runtime.lockstep import Lockstep
+from runtime.observer import Event
+from runtime.option_words import parse_threads
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.simulated import Simulated, SimulatedClock, SimulatedLearning, StrictView

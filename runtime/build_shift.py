@@ -10,8 +10,9 @@ import torch
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from replay.buffer import ReplayBuffer
-from runtime.config import ConfigError, ShiftConfig, nearest
+from runtime.config import ShiftConfig
 from runtime.events import Prediction
+from runtime.option_words import ConfigError, nearest
 from runtime.serving import SwappedReplica
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import MIN_SAMPLES, SourceAppearance, calibrate

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.arguments import print_error
-from runtime.config import ConfigError, nearest
+from runtime.option_words import ConfigError, nearest
 from streams.protocol import StreamNotOpened, UnknownStream
 
 EXIT_DONE, EXIT_USAGE, EXIT_STREAM, EXIT_MODEL, EXIT_DEVICE, EXIT_DEFECT, EXIT_INTERRUPTED = 0, 2, 3, 4, 5, 70, 130

@@ -5,21 +5,26 @@ defaults (`config_file.py`) and flags overlay the file. Only `build.py` and the 
 below takes values.
 """
 
-import difflib
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from runtime.option_words import (
+    ConfigError,
+    nearest,
+    parse_components,
+    parse_latency,
+    parse_size,
+    parse_stages,
+    parse_threads,
+    require,
+)
 
 Trainable = Literal["adapters+head", "adapters", "head", "norm", "full"]
 Policy = Literal["guarded", "bare"]
 DEFAULT_MODEL = "segformer_b0"
 ADAPTERS = ("adaptformer", "lora", "ssf")  # those of models.adapters, which is not imported for the sake of --help
-
-
-class ConfigError(ValueError):
-    """A setting cannot be used; the message is one line with option, value, expectation and remedy. Exit code 2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +49,13 @@ class StreamConfig:
     """HxW that frames are brought to; the size the source model was trained at by default."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.fps is None or 0 < self.fps < math.inf,
             "--fps", self.fps, "a rate above 0", "leave it out for the own rate",
         )  # fmt: skip
         counts = {"--max-frames": self.max_frames, "--rounds": self.rounds, "--frames-per-visit": self.frames_per_visit}
         for option, count in counts.items():
-            _require(count is None or count > 0, option, count, "a count above 0", "leave it out for the default")
+            require(count is None or count > 0, option, count, "a count above 0", "leave it out for the default")
         if self.size is not None:
             parse_size(self.size)
 
@@ -86,7 +91,7 @@ class ModelConfig:
         return self.checkpoint or f"{self.model or DEFAULT_MODEL}_synthetic"
 
     def __post_init__(self) -> None:
-        _require(0 < self.adapter_scale < math.inf, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")
+        require(0 < self.adapter_scale < math.inf, "--adapter-scale", self.adapter_scale, "above 0", "try 1.0")
         if self.adapter not in ADAPTERS:
             raise ConfigError(f"--adapter {self.adapter}: no such adapters; {nearest(self.adapter, list(ADAPTERS))}")
         parse_stages(self.adapter_stages)
@@ -95,8 +100,8 @@ class ModelConfig:
             (self.adapter_rank, "--adapter-rank", "lora"),
         ):
             if value is not None:
-                _require(1 <= value <= 64, option, value, "1 to 64", "leave it out for the default")
-                _require(self.adapter == kind, option, value, f"--adapter {kind}", "leave one of the two out")
+                require(1 <= value <= 64, option, value, "1 to 64", "leave it out for the default")
+                require(self.adapter == kind, option, value, f"--adapter {kind}", "leave one of the two out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +127,11 @@ class AdaptationConfig:
 
     def __post_init__(self) -> None:
         parse_components(self.with_)
-        _require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.985")
+        require(0 < self.serve_below <= 1, "--serve-below", self.serve_below, "above 0, at most 1", "try 0.985")
         rate, decay = self.learning_rate, self.ema_decay
-        _require(rate is None or 0 < rate <= 1, "--learning-rate", rate, "above 0, at most 1", "try 1e-3")
-        _require(decay is None or 0 <= decay < 1, "--ema-decay", decay, "0 to below 1", "try 0.9")
-        _require(self.budget >= 0, "--budget", self.budget, "0 or more frames", "try 16")
+        require(rate is None or 0 < rate <= 1, "--learning-rate", rate, "above 0, at most 1", "try 1e-3")
+        require(decay is None or 0 <= decay < 1, "--ema-decay", decay, "0 to below 1", "try 0.9")
+        require(self.budget >= 0, "--budget", self.budget, "0 or more frames", "try 16")
 
     @property
     def title(self) -> str:
@@ -159,8 +164,8 @@ class ReplayConfig:
     run, beside the source model, for what was forgotten."""
 
     def __post_init__(self) -> None:
-        _require(self.held_out >= 0, "--held-out", self.held_out, "0 or more samples", "try 16")
-        _require(0 < self.replay_mb < math.inf, "--replay-mb", self.replay_mb, "a size above 0", "try 64")
+        require(self.held_out >= 0, "--held-out", self.held_out, "0 or more samples", "try 16")
+        require(0 < self.replay_mb < math.inf, "--replay-mb", self.replay_mb, "a size above 0", "try 64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +178,7 @@ class LibraryConfig:
     """Upper bound of the weights kept by domain in MiB; 0 keeps none, and a returning domain is learnt anew."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.library_mb < math.inf, "--library-mb", self.library_mb, "0 or more", "try 64")
+        require(0 <= self.library_mb < math.inf, "--library-mb", self.library_mb, "0 or more", "try 64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,17 +215,17 @@ class RunConfig:
             parse_threads(self.threads)
         if self.latency is not None:
             parse_latency(self.latency)
-            _require(
+            require(
                 self.pace == "lockstep", "--latency", self.latency, "pace lockstep", "add --pace lockstep"
             )
-            _require(
+            require(
                 self.adapt != "inline", "--latency", self.latency, "learning in gaps or beside", "leave --adapt out"
             )
-        _require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
-        _require(
+        require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
+        require(
             self.shadow is None or 0 <= self.shadow <= 1, "--shadow", self.shadow, "0 to 1", "0 turns the shadow off"
         )
-        _require(
+        require(
             self.checkpoint_every_s > 0,
             "--checkpoint-every-s", self.checkpoint_every_s, "above 0", "try 10",
         )  # fmt: skip
@@ -236,7 +241,7 @@ class WebConfig:
     """Serve them at all."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.port <= 65535, "--port", self.port, "0 to 65535", "0 picks a free one")
+        require(0 <= self.port <= 65535, "--port", self.port, "0 to 65535", "0 picks a free one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,70 +256,3 @@ class RuntimeConfig:
     library: LibraryConfig = field(default_factory=LibraryConfig)
     run: RunConfig = field(default_factory=RunConfig)
     web: WebConfig = field(default_factory=WebConfig)
-
-
-def parse_size(text: str, *, option: str = "--size") -> tuple[int, int]:
-    """`HxW` in pixels to (H, W); both 32 to 8192."""
-    height, _, width = text.partition("x")
-    sides = [int(side) for side in (height, width) if re.fullmatch("[0-9]{1,5}", side)]
-    if len(sides) != 2 or not all(32 <= side <= 8192 for side in sides):
-        raise ConfigError(f"{option} {text}: expected HxW with 32 to 8192 pixels each; for example {option} 256x512")
-    return sides[0], sides[1]
-
-
-def parse_threads(text: str) -> tuple[int, int]:
-    """`N+M` to (N, M); both 1 to 512."""
-    counts = [int(count) for count in text.split("+") if re.fullmatch("[0-9]{1,3}", count)]
-    if len(counts) != 2 or text.count("+") != 1 or not all(1 <= count <= 512 for count in counts):
-        raise ConfigError(f"--threads {text}: expected N+M with 1 to 512 threads each; for example --threads 1+1")
-    return counts[0], counts[1]
-
-
-def parse_stages(text: str) -> tuple[int, ...]:
-    """`3,4` to (3, 4): some of 1 to 4, each once."""
-    stages = tuple(int(word) for word in text.split(",") if word in ("1", "2", "3", "4"))
-    if len(stages) != text.count(",") + 1 or len(set(stages)) != len(stages):
-        raise ConfigError(f"--adapter-stages {text}: expected some of 1,2,3,4; for example --adapter-stages 3,4")
-    return stages
-
-
-def parse_components(text: str) -> dict[str, float | None]:
-    """`NAME,NAME=WEIGHT` to weights by name, None where the component's own is meant; empty text names none."""
-    weights: dict[str, float | None] = {}
-    for word in text.split(",") if text else []:
-        found = re.fullmatch(r"([a-z][a-z0-9-]*)(=([0-9]{1,9}(\.[0-9]{0,9})?(e-?[0-9]{1,2})?))?", word, flags=re.ASCII)
-        if found is None or found[1] in weights:
-            fault = "each once" if found else "NAME or NAME=WEIGHT, weights 0 or more"
-            raise ConfigError(f"--with {text}: expected components by commas, {fault}; for example --with mic,tie=0.5")
-        weights[found[1]] = float(found[3]) if found[3] else None
-    return weights
-
-
-def option_of(field_name: str) -> str:
-    """The option a field is set by; a trailing underscore keeps a word of Python apart (`with_`)."""
-    return "--" + field_name.rstrip("_").replace("_", "-")
-
-
-def parse_latency(text: str) -> tuple[float, float] | Path | None:
-    """`P+S` in milliseconds to (P, S), both above 0; None for `measured`; else the run folder that it names."""
-    if text == "measured":
-        return None
-    if (Path(text) / "events.jsonl").is_file():
-        return Path(text)
-    times_ms = [float(part) for part in text.split("+") if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", part)]
-    if len(times_ms) != 2 or text.count("+") != 1 or min(times_ms) <= 0:
-        raise ConfigError(
-            f"--latency {text}: expected P+S in ms, measured, or the folder of a run; for example --latency 60+120"
-        )
-    return times_ms[0], times_ms[1]
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """Names like `name`, to end an error message with."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or sorted(names)[:12]
-    return "nearest: " + ", ".join(close)
-
-
-def _require(holds: bool, option: str, value: object, expected: str, remedy: str) -> None:
-    if not holds:
-        raise ConfigError(f"{option} {value}: expected {expected}; {remedy}")

@@ -12,7 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from runtime.config import ConfigError, RuntimeConfig, nearest
+from runtime.config import RuntimeConfig
+from runtime.option_words import ConfigError, nearest
 
 
 def load_toml(path: Path) -> RuntimeConfig:

@@ -19,8 +19,8 @@ from models.layouts import LAYOUTS
 from models.self_test import self_test
 from models.tensorfile import CheckpointInvalid, is_pickle, read_tensors
 from models.weightfile import WeightFile, read_weights
-from runtime.config import ConfigError, nearest, parse_size
 from runtime.conversion_config import ConvertConfig, InspectConfig
+from runtime.option_words import ConfigError, nearest, parse_size
 from runtime.source import UNKNOWN
 from streams.datasets.label_spaces import LABEL_SPACES, plain_name
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runtime.config import ConfigError, parse_size
+from runtime.option_words import ConfigError, parse_size
 
 SUFFIX = ".safetensors"
 

@@ -9,7 +9,6 @@ Arrays inside are shared, never written to.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -288,32 +287,3 @@ class RunFinished:
     peak_device_mb: float
     replay_mb: float
     stream_faults: Mapping[str, int] = field(default_factory=dict)
-
-
-Event = (
-    RunStarted
-    | FrameCaptured
-    | FrameDropped
-    | Prediction
-    | ShadowPrediction
-    | FrameGated
-    | AdaptationStep
-    | Rollback
-    | TrustChanged
-    | Recall
-    | ShiftScore
-    | ShiftEvent
-    | GovernorChanged
-    | SnapshotTaken
-    | CheckpointSaved
-    | RunResumed
-    | Fault
-    | WorkerChanged
-    | RunFinished
-)
-
-
-class Observer(Protocol):
-    """Sees every event once, in order, from the thread that drives the run; must return quickly and never raise."""
-
-    def observe(self, event: Event) -> None: ...

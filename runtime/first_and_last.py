@@ -10,8 +10,9 @@ import torch
 
 from models.trainable import frozen_digest
 from runtime.build import Parts
-from runtime.config import RuntimeConfig, parse_latency
+from runtime.config import RuntimeConfig
 from runtime.events import RunFinished, RunStarted
+from runtime.option_words import parse_latency
 
 
 @dataclass(frozen=True, slots=True)

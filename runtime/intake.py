@@ -10,7 +10,8 @@ from collections import deque
 
 import numpy as np
 
-from runtime.events import Event, Fault, FrameCaptured, FrameDropped, Prediction
+from runtime.events import Fault, FrameCaptured, FrameDropped, Prediction
+from runtime.observer import Event
 from streams.frame import Frame
 
 NO_INDEX = -1  # of an item that is no frame

@@ -7,8 +7,8 @@
 
 On a host a kernel is done when its call returns, so `HostLane` has nothing to do. On a GPU each owner has a CUDA stream
 of its own, inference at a higher priority than learning: priority orders waiting thread blocks and interrupts none that
-run (CUDA C++ Programming Guide, "Stream Priorities"), so learning keeps its kernels short as well. Nothing in here ever
-waits for the whole device. Models and versions are unknown here: `runtime/serving.py` runs them.
+run (CUDA C++ Programming Guide, "Stream Priorities"), so learning keeps its kernels short as well. Nothing waits for
+the whole device while frames come. Models and versions are unknown here: `runtime/serving.py` runs them.
 """
 
 from collections.abc import Callable, Iterator
@@ -140,3 +140,9 @@ def open_lanes(device: torch.device) -> Lanes:
     if device.type != "cuda":
         return Lanes(HOST, HOST)
     return Lanes(CudaLane(device, priority=INFERENCE_PRIORITY), CudaLane(device, priority=LEARNING_PRIORITY))
+
+
+def settle(device: torch.device) -> None:
+    """Wait for what all lanes were given; at the two ends of a run only."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

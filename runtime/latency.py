@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Protocol  # Any: JSON
 
-from runtime.config import ConfigError, parse_latency
+from runtime.option_words import ConfigError, parse_latency
 
 EVENTS_NAME = "events.jsonl"
 LIGHT_OUTCOMES = ("relaxed",)  # no forward in it: upkeep

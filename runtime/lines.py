@@ -9,7 +9,7 @@ import re
 from typing import Any  # JSON
 
 from runtime import events
-from runtime.events import Event
+from runtime.observer import Event
 from runtime.shares import agreement
 
 RENAMED = {"frame_index": "frame", "index": "frame"}

@@ -22,9 +22,10 @@ import torch
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.segments import Segments
 from runtime.event_queue import EventQueue
-from runtime.events import Event, Fault, FrameDropped, Prediction
+from runtime.events import Fault, FrameDropped, Prediction
 from runtime.inbox import Inbox
 from runtime.intake import FrameCheck, Freshness, captured
+from runtime.observer import Event
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules
 from runtime.slot import LatestSlot

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.events import Event
 from runtime.intake import FrameCheck, captured
+from runtime.observer import Event
 from runtime.predictor import Predictor
 from streams.frame import Frame
 from streams.stream import Stream

@@ -1,4 +1,4 @@
-"""Prometheus metrics: events in, text exposition out. The only file that knows prometheus_client.
+"""Prometheus metrics: events in, text exposition out. With `metric_parts.py` the only file to know prometheus_client.
 
 Names have the prefix `udaseg_`, base units, and labels from closed sets (a value outside its set counts as "other").
 What no event carries (queue depth, replay size, device memory) is watched through callables, called at every scrape.
@@ -10,17 +10,14 @@ What no event carries (queue depth, replay size, device memory) is watched throu
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client import Counter as TotalCounter
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from runtime import events
 from runtime.cost import RecentCost
-from runtime.events import Event
 from runtime.frame_accounts import FrameAccounts
 from runtime.label_sets import (
     COMPONENTS,
@@ -33,6 +30,8 @@ from runtime.label_sets import (
     STEP_OUTCOMES,
     WORKERS,
 )
+from runtime.metric_parts import FrameCollector, Maker, child_of
+from runtime.observer import Event
 from runtime.scores import ScoresSource, no_scores
 from runtime.shares import agreement, class_shares
 
@@ -71,13 +70,13 @@ class Metrics:
         self._num_predictions = 0
         self._frames = FrameAccounts(DROP_REASONS)
         self._cost = RecentCost()
-        registry.register(_FrameCollector(stream, self._frames))
+        registry.register(FrameCollector(stream, self._frames))
         ProcessCollector(registry=registry)
         Info("udaseg_build", "What is running.", registry=registry).info(dict(build or {}))
         self._run_info = Info("udaseg_run", "What it was asked to do.", registry=registry)
-        self._declare_frames(_Maker(registry, {"stream": stream}))
-        self._declare_quality(_Maker(registry, {"stream": stream}), classes)
-        self._declare_learning(_Maker(registry, {}))
+        self._declare_frames(Maker(registry, {"stream": stream}))
+        self._declare_quality(Maker(registry, {"stream": stream}), classes)
+        self._declare_learning(Maker(registry, {}))
 
     def observe(self, event: Event) -> None:
         """Count one event."""
@@ -88,7 +87,7 @@ class Metrics:
                 self._frames.captured(index)
                 self._last_frame_at.set(self._wall_clock())
             case events.FrameGated(reason=reason):
-                _child(self._gated, reason).inc()
+                child_of(self._gated, reason).inc()
             case events.FrameDropped(index=index, reason=reason):
                 self._frames.dropped(index, reason if reason in DROP_REASONS else OTHER)
             case events.ShadowPrediction():
@@ -98,7 +97,7 @@ class Metrics:
                 self._shift_score.set(score)
                 self._shifted.set(is_shifted)
             case events.ShiftEvent(kind=kind):
-                _child(self._shifts, kind).inc()
+                child_of(self._shifts, kind).inc()
             case events.AdaptationStep():
                 self._observe_step(event)
             case events.Rollback(version=version):
@@ -123,7 +122,7 @@ class Metrics:
             case events.RunResumed(version=version):
                 self._show_version(version)
             case events.Fault(component=component):
-                _child(self._exceptions, component).inc()
+                child_of(self._exceptions, component).inc()
             case events.WorkerChanged(component=component, state="restarted"):
                 self._restarts[component].inc()
             case events.RunStarted():
@@ -152,7 +151,7 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
-    def _declare_frames(self, make: "_Maker") -> None:
+    def _declare_frames(self, make: Maker) -> None:
         self._latency = make.histogram("frame_latency_seconds", "From capture to result.", LATENCY_BUCKETS_S)
         self._age = make.histogram("frame_age_seconds", "Age of a frame as its inference starts.", LATENCY_BUCKETS_S)
         stages = Histogram(
@@ -167,7 +166,7 @@ class Metrics:
         self._last_frame_at = make.gauge("stream_last_frame_timestamp_seconds", "When the newest frame was captured.")
         self._queue_depth = Gauge("udaseg_queue_depth", "Items waiting.", ["queue"], registry=make.registry)
 
-    def _declare_quality(self, make: "_Maker", classes: Sequence[str]) -> None:
+    def _declare_quality(self, make: Maker, classes: Sequence[str]) -> None:
         self._entropy = make.gauge("prediction_entropy_nats", "Mean entropy per pixel.")
         self._confidence = make.gauge("prediction_confidence_ratio", "Mean top-1 probability.")
         self._agreement = make.gauge("source_agreement_ratio", "Share of pixels where frozen and served agree.")
@@ -184,7 +183,7 @@ class Metrics:
         self._shifted = make.gauge("domain_shifted", "1 while the stream is away from source.")
         self._shifts = make.counters("domain_shifts", "Detected changes of the input.", "kind", SHIFT_KINDS)
 
-    def _declare_learning(self, make: "_Maker") -> None:
+    def _declare_learning(self, make: Maker) -> None:
         self._gated = make.counters("adapt_frames_gated", "Frames kept from learning.", "reason", GATE_REASONS)
         self._steps = make.counters("adapt_steps", "Attempts to learn.", "outcome", STEP_OUTCOMES)
         self._step_s = make.histogram("adapt_step_duration_seconds", "Time of one attempt to learn.", SLOW_BUCKETS_S)
@@ -198,7 +197,7 @@ class Metrics:
         self._trust_moves = make.counters("trust_changes", "Changes of what serves.", "to", ("adapted", "frozen"))
         self._recalls = make.counters("recalls", "Known domains that returned.", "outcome", ("taken_up", "refused"))
         self._replay_bytes = make.gauge("replay_bytes", "Size of the replay buffer.")
-        self._device_memory = _Maker(make.registry, {"kind": "allocated"}).gauge("device_memory_bytes", "Memory.")
+        self._device_memory = Maker(make.registry, {"kind": "allocated"}).gauge("device_memory_bytes", "Memory.")
         self._governor_level = make.gauge("governor_level", "0 is full adaptation; higher sheds more of it.")
         self._governor_moves = TotalCounter(
             "udaseg_governor_transitions", "Changes of it.", ["direction", "reason"], registry=make.registry
@@ -241,7 +240,7 @@ class Metrics:
             self._read_scores()
 
     def _observe_step(self, event: events.AdaptationStep) -> None:
-        _child(self._steps, event.outcome).inc()
+        child_of(self._steps, event.outcome).inc()
         self._step_s.observe(event.duration_s)
         self._cost.add(event.at_s, event.duration_s)
         self._learning_rate.set(event.learning_rate)
@@ -263,55 +262,6 @@ class Metrics:
         ratios = (scores.miou, scores.miou_frozen, scores.recent_miou, scores.recent_miou_frozen)
         for child, value in zip(self._miou, ratios, strict=True):
             child.set(value)
-
-
-class _FrameCollector(Collector):
-    """The frame counters, exposed from one snapshot so that no scrape can fall between two of them."""
-
-    def __init__(self, stream: str, accounts: FrameAccounts) -> None:
-        self._stream = stream
-        self._accounts = accounts
-
-    def collect(self) -> Iterator[Metric]:
-        counts, stream = self._accounts.counts, [self._stream]
-        captured = CounterMetricFamily("udaseg_frames_captured", "Frames that entered.", labels=["stream"])
-        captured.add_metric(stream, counts.captured)
-        predicted = CounterMetricFamily("udaseg_frames_predicted", "Frames answered.", labels=["stream"])
-        predicted.add_metric(stream, counts.predicted)
-        dropped = CounterMetricFamily("udaseg_frames_dropped", "Frames never answered.", labels=["stream", "reason"])
-        for reason, number in counts.dropped.items():
-            dropped.add_metric([self._stream, reason], number)
-        in_flight = GaugeMetricFamily("udaseg_frames_in_flight", "Frames waiting for their answer.", labels=["stream"])
-        in_flight.add_metric(stream, counts.in_flight)
-        yield from (captured, predicted, dropped, in_flight)
-
-
-class _Maker:
-    """Declares metrics in one registry under fixed labels, and binds their children at once."""
-
-    def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
-        self.registry = registry
-        self.labels = labels
-
-    def gauge(self, name: str, text: str) -> Gauge:
-        metric = Gauge(f"udaseg_{name}", text, list(self.labels), registry=self.registry)
-        return metric.labels(*self.labels.values()) if self.labels else metric
-
-    def counter(self, name: str, text: str) -> TotalCounter:
-        metric = TotalCounter(f"udaseg_{name}", text, list(self.labels), registry=self.registry)
-        return metric.labels(*self.labels.values()) if self.labels else metric
-
-    def counters(self, name: str, text: str, label: str, values: tuple[str, ...]) -> dict[str, TotalCounter]:
-        metric = TotalCounter(f"udaseg_{name}", text, [*self.labels, label], registry=self.registry)
-        return {value: metric.labels(*self.labels.values(), value) for value in values}
-
-    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        metric = Histogram(f"udaseg_{name}", text, list(self.labels), buckets=buckets, registry=self.registry)
-        return metric.labels(*self.labels.values()) if self.labels else metric
-
-
-def _child(children: Mapping[str, TotalCounter], value: str) -> TotalCounter:
-    return children.get(value, children[OTHER])
 
 
 def new_registry() -> CollectorRegistry:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from runtime import events
-from runtime.events import Event
+from runtime.observer import Event
 from runtime.state import State
 from streams.datasets.labels import CITYSCAPES
 from streams.frame import Frame

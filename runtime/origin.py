@@ -12,7 +12,8 @@ from pathlib import Path
 
 from models.tensorfile import CheckpointInvalid
 from runtime.checkpoints import Checkpoint, newest_checkpoint
-from runtime.config import ConfigError, RuntimeConfig
+from runtime.config import RuntimeConfig
+from runtime.option_words import ConfigError
 from runtime.record import refuse_existing
 from runtime.resume import refuse_changes
 

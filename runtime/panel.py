@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runtime import events
-from runtime.events import Event
+from runtime.observer import Event
 from runtime.panel_view import gain_text, plain_line, render_panel
 from runtime.status import Status
 

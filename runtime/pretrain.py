@@ -30,7 +30,7 @@ from replay.augment import CropRule
 from replay.pool import AugmentedSamples
 from replay.published import PipelineRule, PublishedCrops
 from replay.sampling import SamplingRule
-from runtime.config import ConfigError, nearest
+from runtime.option_words import ConfigError, nearest
 from runtime.pretraining.config import PretrainConfig
 from runtime.pretraining.data import TrainingData, first_samples, load_training_data
 from runtime.pretraining.hardware import Hardware, choose_hardware

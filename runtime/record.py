@@ -21,10 +21,10 @@ from typing import Any  # JSON
 from models.tensorfile import write_atomically
 from runtime import events
 from runtime.disk import PATIENCE_S, DiskWriter
-from runtime.events import Event
 from runtime.json_values import to_json
 from runtime.lines import event_line
 from runtime.moments import MomentKeeper, VisitMoment, pictures
+from runtime.observer import Event
 from runtime.scores import POINTS, ScoresSource, no_scores
 from runtime.state import State
 

@@ -10,8 +10,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from runtime.config import ConfigError, RuntimeConfig, option_of
+from runtime.config import RuntimeConfig
 from runtime.config_file import load_toml
+from runtime.option_words import ConfigError, option_of
 
 FREE = {
     "stream": {"data", "max_frames"},

@@ -20,7 +20,8 @@ from typing import cast
 
 from runtime.checkpoints import Checkpoint, drop_newer, version_of, write_checkpoint
 from runtime.disk import PATIENCE_S
-from runtime.events import CheckpointSaved, Event, FrameCaptured, FrameDropped, Prediction, SnapshotTaken
+from runtime.events import CheckpointSaved, FrameCaptured, FrameDropped, Prediction, SnapshotTaken
+from runtime.observer import Event
 from runtime.record import RunRecord
 from runtime.state import State, restore, state_of
 

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from models.tensorfile import CheckpointInvalid
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import Opener, Parts, Start, build, method_entry
 from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
 from runtime.disk import Patience
-from runtime.events import Event, Fault, Observer, RunResumed, SnapshotTaken
+from runtime.events import Fault, RunResumed, SnapshotTaken
 from runtime.exam import Predict, answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
+from runtime.lanes import settle
 from runtime.metrics import Metrics, new_registry
+from runtime.observer import Event, Observer
 from runtime.origin import Origin, find_origin, hold
 from runtime.panel import Terminal, open_panel, render_summary
 from runtime.recipes import resolved
@@ -188,7 +188,7 @@ class Session:
             if self._parts.weights.is_retired:  # a learner that hangs may be at work on its state still
                 self._saver.save_again(every_s=0.0)
             else:
-                _settle(self._parts.device)
+                settle(self._parts.device)
                 self._saver.save(self._parts.snapshots.take(self._parts.cycle))
         except Exception as error:  # a device that is lost cannot be copied from; the run is to end as it would
             self._note_fault("checkpoint", f"{type(error).__name__}: {error}")
@@ -288,15 +288,9 @@ def _take_up(origin: Origin, parts: Parts) -> None:
         return
     try:
         parts.snapshots.restore(parts.cycle, origin.checkpoint.state)
-        _settle(parts.device)
+        settle(parts.device)
     except (ValueError, KeyError, RuntimeError) as error:
         raise CheckpointInvalid(
             f"--resume {origin.run_dir}: its checkpoint does not fit ({error}); give --checkpoint the source model it "
             "was begun with"
         ) from error
-
-
-def _settle(device: torch.device) -> None:
-    """Wait for what other threads' lanes were given; at the two ends of a run only."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -17,10 +17,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.events import AdaptationStep, Event, FrameDropped, Prediction, ShadowPrediction
+from runtime.events import AdaptationStep, FrameDropped, Prediction, ShadowPrediction
 from runtime.inbox import INBOX_CAPACITY
 from runtime.intake import FrameCheck, Freshness, captured
 from runtime.latency import LIGHT_OUTCOMES, Latency
+from runtime.observer import Event
 from runtime.predictor import Predictor
 from runtime.rules import max_age_s
 from runtime.weights import Version, VersionedWeights

@@ -14,7 +14,8 @@ import torch
 
 from models.checkpoint import Manifest
 from replay.buffer import ReplayBuffer
-from runtime.config import ConfigError, ReplayConfig, nearest
+from runtime.config import ReplayConfig
+from runtime.option_words import ConfigError, nearest
 from runtime.shift.calibration import MIN_SAMPLES
 from streams.datasets.labels import lookup_table
 from streams.datasets.samples import LabelledSamples

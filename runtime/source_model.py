@@ -9,8 +9,9 @@ from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
 from models.zoo import MODELS, build_model, is_imported, is_known
-from runtime.config import ConfigError, ModelConfig, nearest
+from runtime.config import ModelConfig
 from runtime.label_mapping import ClassMapping, to_stream_classes
+from runtime.option_words import ConfigError, nearest
 from streams.datasets.labels import CITYSCAPES
 
 UNSAID_SIZE_HW = (512, 1024)  # of frames, for networks that do not say what they were trained at: Cityscapes, halved

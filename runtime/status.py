@@ -16,8 +16,8 @@ import numpy as np
 
 from runtime import events
 from runtime.cost import RecentCost
-from runtime.events import Event
 from runtime.history import History, Point
+from runtime.observer import Event
 from runtime.scores import Scores, ScoresSource, no_scores
 from runtime.shares import agreement, class_shares
 

@@ -15,8 +15,8 @@ from typing import Any, cast  # Any: JSON
 
 from runtime import events
 from runtime.cost import LevelAccounts
-from runtime.events import Event
 from runtime.json_values import plain
+from runtime.observer import Event
 from runtime.scores import POINTS, Scores
 from runtime.sketch import QuantileSketch
 from runtime.state import State

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.events import Event, Fault, Prediction, WorkerChanged
+from runtime.events import Fault, Prediction, WorkerChanged
+from runtime.observer import Event
 
 CAPTURE_LIMIT_S = 3.0
 CAPTURE_LIMIT_PERIODS = 10

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from runtime.disk import DiskWriter
-from runtime.events import Event, RunFinished
+from runtime.events import RunFinished
+from runtime.observer import Event
 
 EVERY_S = 60.0  # what is given back costs some milliseconds of page faults when it is needed again
 

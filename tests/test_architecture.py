@@ -12,13 +12,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("streams", "models", "replay", "runtime", "evaluation", "benchmarks")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-MAX_LINES = {"file": 320, "function": 60}
+MAX_LINES = {"file": 300, "function": 60}
 MAX_PARAMETERS = 7
 
 # Files that may import what nobody else may.
 OWNERS = {
     "cv2": lambda name: name.startswith("streams/"),
-    "prometheus_client": lambda name: name == "runtime/metrics.py",
+    "prometheus_client": lambda name: name in ("runtime/metrics.py", "runtime/metric_parts.py"),
     "torch": lambda name: not name.startswith("streams/"),
     "tyro": lambda name: name == "runtime/arguments.py",
     "pickle": lambda _: False,

@@ -29,9 +29,10 @@ from runtime.adaptation.components import COMPONENTS, Component
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.arguments import parse
-from runtime.config import RuntimeConfig, option_of
+from runtime.config import RuntimeConfig
 from runtime.conversion_config import ConvertConfig, InspectConfig
 from runtime.metrics import Metrics, new_registry
+from runtime.option_words import option_of
 from runtime.pretraining.config import PretrainConfig
 from runtime.status import Status
 from runtime.web.routes import Routes

@@ -24,7 +24,7 @@ from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
 from runtime.adaptation.batch_statistics import moving_norms, norms_watched
 from runtime.adaptation.method import Method, Target
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.state import State, kept
 
 

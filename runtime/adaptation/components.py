@@ -20,7 +20,7 @@ from runtime.adaptation.methods import Entry, Track
 from runtime.adaptation.mic import MaskedConsistency
 from runtime.adaptation.thing_distance import ThingDistance
 from runtime.adaptation.tie import OutputTie
-from runtime.config import ConfigError, nearest
+from runtime.option_words import ConfigError, nearest
 
 
 @dataclass(frozen=True, slots=True)

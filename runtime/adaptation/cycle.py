@@ -17,9 +17,10 @@ import numpy as np
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.schedule import Action, LearningSchedule
-from runtime.events import Event, FrameGated, Prediction, ShadowPrediction, ShiftEvent
+from runtime.events import FrameGated, Prediction, ShadowPrediction, ShiftEvent
 from runtime.gate import InputGate
 from runtime.governor import Governor
+from runtime.observer import Event
 from runtime.predictor import Shadow
 from runtime.shift.appearance import appearance
 from runtime.shift.monitor import ShiftMonitor

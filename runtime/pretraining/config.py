@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runtime.config import ConfigError, parse_size
+from runtime.option_words import ConfigError, parse_size
 from streams.datasets.labels import CITYSCAPES
 
 Norm = Literal["all", "valid", "weight"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from replay.pool import FilePool, LabelledPool, SamplePool
-from runtime.config import ConfigError, nearest
+from runtime.option_words import ConfigError, nearest
 from runtime.pretraining.config import SYNTHETIC, PretrainConfig
 from runtime.pretraining.render import rendered_samples
 from streams.datasets.labels import CITYSCAPES

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from models.precision import chosen_precision
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.pretraining.config import PretrainConfig
 
 DEFAULT_BATCH = {"cpu": 8, "cuda": 32}

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from models.tensorfile import read_tensors, write_tensors
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 KEY = "pretraining"
 

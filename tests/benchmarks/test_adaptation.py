@@ -3,7 +3,7 @@ import pytest
 from benchmarks.adaptation import AdaptationBenchConfig, cost_table, level_table, step_costs
 from benchmarks.conditions import compute_device
 from benchmarks.learning_steps import MEASURED, parse_stage_ranges
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 PACED = {"hamlet", "hamlet_released"}  # rest until they have seen a change, and the table says so
 CPU = compute_device("cpu")

@@ -1,7 +1,8 @@
 import pytest
 
 from benchmarks.compare import CompareConfig, cells, run_comparison, timed_by
-from runtime.config import ConfigError, ModelConfig, ReplayConfig, StreamConfig
+from runtime.config import ModelConfig, ReplayConfig, StreamConfig
+from runtime.option_words import ConfigError
 
 
 def test_a_cell_for_each_method_and_seed_in_lockstep():

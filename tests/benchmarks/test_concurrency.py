@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.concurrency import ConcurrencyConfig, capacity_cell, inference_threads, live_cells
-from runtime.config import ConfigError
 from runtime.config_file import load_toml, to_toml
+from runtime.option_words import ConfigError
 
 
 @pytest.fixture

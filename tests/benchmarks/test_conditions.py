@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from benchmarks.conditions import MEASURED_PACKAGES, Percentiles, code_digest, compute_device, describe, measure_in_turn
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from tests.fakes import ManualClock
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from benchmarks.detection_streams import (
 )
 from benchmarks.detection_tables import Outcome, by_jump, detection_tables
 from evaluation.detection import DetectionScore
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.shift.detectors import DETECTORS, JUMPS
 from runtime.shift.readings import Readings as Smoothed
 from runtime.shift.readings import SourceRange

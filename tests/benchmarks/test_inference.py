@@ -7,7 +7,7 @@ from benchmarks.forwards import default_ways, peak_bytes, ways_to_run
 from benchmarks.inference import InferenceConfig, forward_times, times_table
 from models.precision import has_bfloat16
 from models.zoo import build_model
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 CPU = compute_device("cpu")
 

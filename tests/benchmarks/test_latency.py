@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.latency import LatencyConfig, latency_table, pair_cells, ratio_table, stream_latency
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 def write_run(folder, method, latencies_ms, *, seed=0, dropped=0):

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.method_words import adaptation_of, method_of, with_setting
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 def test_components_and_settings_are_read_out_of_the_words():

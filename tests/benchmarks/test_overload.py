@@ -10,7 +10,7 @@ from benchmarks.overload import (
     overload_of,
     overload_table,
 )
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 @pytest.fixture

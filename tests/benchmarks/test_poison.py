@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from benchmarks.poison import Aftermath, PoisonConfig, PoisonFigures, row_of, survive, table
-from benchmarks.poisoned import LESSONS, PICTURES, STRETCH, Plan, PoisonedStream, poisoned_methods, relabelled
+from benchmarks.poisoned import LESSONS, STRETCH, Plan, PoisonedStream, poisoned_methods, relabelled
+from benchmarks.poisoned_pictures import PICTURES
 from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime import events
 from runtime.adaptation.method import Materials, Target
-from runtime.config import ConfigError
+from runtime.adaptation.methods import METHODS
+from runtime.observer import Event
+from runtime.option_words import ConfigError
 from streams.frame import Frame
 from tests.fakes import make_prediction, make_shadow, make_step
 
@@ -99,7 +102,11 @@ def test_lessons_are_sound_before_the_stretch_and_spoiled_in_it(replay, kind) ->
             assert torch.isfinite(spoiled) and np.isfinite(spoiled_slope)
 
 
-def shadowed(index: int, domain: str) -> list[events.Event]:
+def test_spoiled_lessons_are_learnt_as_the_default_method_learns() -> None:
+    assert {entry.recipe for entry in poisoned_methods(PLAN).values()} == {METHODS["styled"].recipe}
+
+
+def shadowed(index: int, domain: str) -> list[Event]:
     frame = Frame(index, 0.0, np.zeros((32, 64, 3), np.uint8), label_HW=np.ones((32, 64), np.uint8), domain=domain)
     prediction = make_prediction(frame)
     return [prediction, make_shadow(prediction)]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quality import QualityConfig, cell
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 def test_a_cell_is_lockstep_with_the_frozen_model_on_every_frame():

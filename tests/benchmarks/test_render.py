@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.render import WEATHERS, Rate, RenderConfig, Times, measure, rate_table
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 def test_streets_and_every_weather_are_timed():

@@ -8,7 +8,7 @@ from benchmarks import results
 from benchmarks.conditions import Percentiles, describe
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.search import SearchConfig, best, cell, searched, trial, trials_table
 from runtime.adaptation.methods import METHODS
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 def finish(config, words, hmean):

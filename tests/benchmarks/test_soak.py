@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.soak import SoakConfig, is_constant, judge, main, soak_cell, tenths, verdict_table
+from benchmarks.soak import SoakConfig, main, soak_cell
+from benchmarks.soak_verdict import is_constant, judge, tenths, verdict_table
 from benchmarks.watched import Sample
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 def samples(*, growth_mb_per_h=0.0, threads=9):
@@ -40,7 +41,7 @@ def run_dir(tmp_path):
 
 
 def test_only_what_follows_the_warm_up_is_judged(run_dir):
-    soak = judge(SoakConfig(), list(samples(growth_mb_per_h=3.0)), [400] * 240, run_dir)
+    soak = judge(list(samples(growth_mb_per_h=3.0)), [400] * 240, run_dir, minutes=20.0, warmup=5.0)
     assert soak.rss.slope_per_h == pytest.approx(3.0) and soak.anonymous.slope_per_h == pytest.approx(3.0)
     assert [tenth.num for tenth in soak.tenths] == [900] * 10
     assert soak.p99_ratio == pytest.approx(24.0 / 20.0)
@@ -48,9 +49,9 @@ def test_only_what_follows_the_warm_up_is_judged(run_dir):
 
 
 def test_each_bound_has_its_verdict(run_dir):
-    grown = judge(SoakConfig(), list(samples(growth_mb_per_h=3.0)), [400] * 230 + [401] * 10, run_dir)
+    grown = judge(list(samples(growth_mb_per_h=3.0)), [400] * 230 + [401] * 10, run_dir, minutes=20.0, warmup=5.0)
     assert [row[-1] for row in verdict_table(grown).rows] == ["NO", "yes", "yes", "NO", "NO"]
-    steady = judge(SoakConfig(), list(samples(growth_mb_per_h=0.5)), [400] * 240, run_dir)
+    steady = judge(list(samples(growth_mb_per_h=0.5)), [400] * 240, run_dir, minutes=20.0, warmup=5.0)
     assert [row[-1] for row in verdict_table(steady).rows] == ["yes", "yes", "yes", "yes", "NO"]
     assert verdict_table(steady).rows[1][1] == "9 to 10"
 

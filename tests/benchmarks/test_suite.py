@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from benchmarks.suite import BENCHMARKS
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

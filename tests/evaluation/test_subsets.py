@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.scoreboard import Scoreboard
 from evaluation.subsets import subset_lines, subset_names, subset_score
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.scores import Scores
 from streams.datasets.labels import CITYSCAPES
 

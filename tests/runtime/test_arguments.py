@@ -3,8 +3,9 @@
 import pytest
 
 from runtime.arguments import parse
-from runtime.config import ConfigError, RuntimeConfig
+from runtime.config import RuntimeConfig
 from runtime.config_file import load_toml
+from runtime.option_words import ConfigError
 from runtime.pretraining.config import PretrainConfig
 
 PROG = "udaseg-runtime"

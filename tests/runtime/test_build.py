@@ -10,10 +10,12 @@ import torch
 from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors, replica
 from runtime.build import adapters_of, build
-from runtime.config import ConfigError, ModelConfig
-from runtime.events import AdaptationStep, Event, Prediction, ShiftScore, SnapshotTaken
+from runtime.config import ModelConfig
+from runtime.events import AdaptationStep, Prediction, ShiftScore, SnapshotTaken
 from runtime.live import Live
 from runtime.lockstep import Lockstep
+from runtime.observer import Event
+from runtime.option_words import ConfigError
 from streams.protocol import StreamNotOpened, UnknownStream
 from streams.stream import open_stream
 from tests.fakes import ManualClock

@@ -6,7 +6,7 @@ import pytest
 
 from models.tensorfile import CheckpointInvalid
 from runtime.cli import Verb, exit_code, main, usage
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.record import RunFolderExists
 from runtime.web.server import PortBusy
 from streams.protocol import StreamNotOpened, UnknownStream

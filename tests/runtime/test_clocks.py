@@ -23,6 +23,7 @@ from runtime import events
 from runtime.build import build
 from runtime.live import Live
 from runtime.metrics import Metrics, new_registry
+from runtime.observer import Event
 from runtime.rules import LiveRules, ThreadBudget
 from tests.fakes import CLASSES, ManualClock
 from tests.runtime.test_determinism import Telling, Turns
@@ -102,7 +103,7 @@ class Late:
             self._turns.wait_for(frame.index)
 
 
-def plain(event: events.Event) -> str:
+def plain(event: Event) -> str:
     """Everything an event says, its times included."""
     values = [getattr(event, field.name) for field in dataclasses.fields(event)]
     return f"{type(event).__name__} " + " ".join(
@@ -125,7 +126,7 @@ def live_run(tiny_world, wall_clock) -> tuple[list[str], list[float], list[str]]
     seen: list[str] = []
     latencies_s: list[float] = []
 
-    def dispatch(event: events.Event) -> None:
+    def dispatch(event: Event) -> None:
         seen.append(plain(event))
         metrics.observe(event)
         if isinstance(event, events.Prediction):

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from runtime.config import (
     AdaptationConfig,
-    ConfigError,
     LibraryConfig,
     ModelConfig,
     ReplayConfig,
@@ -14,6 +13,9 @@ from runtime.config import (
     RuntimeConfig,
     StreamConfig,
     WebConfig,
+)
+from runtime.option_words import (
+    ConfigError,
     nearest,
     option_of,
     parse_components,

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from runtime.config import (
     AdaptationConfig,
-    ConfigError,
     LibraryConfig,
     ModelConfig,
     ReplayConfig,
@@ -20,6 +19,7 @@ from runtime.config import (
     WebConfig,
 )
 from runtime.config_file import load_toml, to_toml
+from runtime.option_words import ConfigError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 PATHS = TEXT.map(Path)

@@ -11,6 +11,7 @@ from models.trainable import adaptable_tensors, replica, set_trainable
 from runtime import events
 from runtime.build import build
 from runtime.lanes import open_lanes
+from runtime.observer import Event
 from runtime.predictor import Predictor
 from runtime.serving import CopiedReplica, SwappedReplica, serve
 from runtime.weights import VersionedWeights
@@ -115,7 +116,7 @@ def test_every_prediction_comes_from_one_version_while_another_thread_keeps_the_
 @pytest.mark.parametrize("pace", ["lockstep", "max"])
 def test_a_run_on_the_gpu_learns_and_reports_nothing_amiss(tiny_world, pace) -> None:
     parts = build(tiny_world.config(model={"device": "cuda"}, run={"pace": pace}))
-    seen: list[events.Event] = []
+    seen: list[Event] = []
     parts.driver.run(seen.append, threading.Event())
     assert parts.faults.empty() and not any(isinstance(event, events.Fault) for event in seen)
     assert sum(isinstance(event, events.Prediction) for event in seen) == 12

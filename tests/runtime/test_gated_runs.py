@@ -12,6 +12,7 @@ from runtime.adaptation.method import Method
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import build
 from runtime.metrics import Metrics
+from runtime.observer import Event
 from runtime.summary import SummaryBuilder
 from streams.frame import Frame
 from streams.stream import open_stream
@@ -88,7 +89,7 @@ def test_faulty_frames_are_predicted_counted_and_never_learned_from(tiny_world, 
         del METHODS["noting"]
     metrics = Metrics(CollectorRegistry(), stream="poisoned", classes=parts.manifest.classes)
     summary = SummaryBuilder({})
-    seen: list[events.Event] = [make_run_started(classes=parts.manifest.classes)]
+    seen: list[Event] = [make_run_started(classes=parts.manifest.classes)]
     parts.driver.run(seen.append, threading.Event())
     for event in [*seen, make_run_finished()]:
         metrics.observe(event)

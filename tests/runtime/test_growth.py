@@ -20,6 +20,7 @@ from runtime.effort import LEVELS
 from runtime.governor import Governor
 from runtime.label_sets import COMPONENTS, DROP_REASONS, GATE_REASONS, SHIFT_KINDS, STEP_OUTCOMES
 from runtime.metrics import Metrics
+from runtime.observer import Event
 from runtime.record import RunRecord
 from runtime.saving import Position
 from runtime.status import Status
@@ -60,7 +61,7 @@ def deep_size(*roots: object) -> int:
     return total
 
 
-def happenings(first: int, num: int) -> Iterator[events.Event]:
+def happenings(first: int, num: int) -> Iterator[Event]:
     """One visit a number, of a single frame; beside the answer everything that may come with it, reasons in turn."""
     labels_HW = np.arange(32, dtype=np.uint8).reshape(4, 8) % len(CLASSES)
     image_HWC = np.zeros((4, 8, 3), np.uint8)
@@ -95,7 +96,7 @@ class Governing:
     def __init__(self) -> None:
         self._governor = Governor(period_s=0.1)
 
-    def observe(self, event: events.Event) -> None:
+    def observe(self, event: Event) -> None:
         if isinstance(event, events.Prediction):
             self._governor.update(event)
             self._governor.admits_step()
@@ -110,7 +111,7 @@ class Supervising:
         clock = ManualClock()
         self._supervisor = Supervisor({"learner": Heartbeat(clock)}, period_s=0.1, clock=clock)
 
-    def observe(self, event: events.Event) -> None:
+    def observe(self, event: Event) -> None:
         if isinstance(event, events.Prediction):
             self._supervisor.note(event)
 
@@ -182,7 +183,7 @@ def test_what_is_forgotten_to_be_bounded_shows() -> None:
         def __init__(self) -> None:
             self.numbers: list[int] = []
 
-        def observe(self, event: events.Event) -> None:
+        def observe(self, event: Event) -> None:
             if isinstance(event, events.ShiftEvent):
                 self.numbers.append(event.frame_index)
 

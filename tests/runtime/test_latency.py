@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from runtime.config import ConfigError
 from runtime.latency import Constant, Measured, Recorded, latency_of
+from runtime.option_words import ConfigError
 
 
 def record(folder, rows, *, end=""):

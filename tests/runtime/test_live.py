@@ -14,6 +14,7 @@ import torch
 from runtime import events
 from runtime.inbox import INBOX_CAPACITY, Inbox
 from runtime.live import ROOM_FOR_ANSWERS, Live
+from runtime.observer import Event
 from runtime.rules import LiveRules, ThreadBudget
 from tests.fakes import ManualClock, make_frame, make_prediction
 
@@ -87,14 +88,14 @@ def live_of(stream, *, predictor=None, cycle=None, clock=lambda: 0.0, **rules) -
 
 def drive(
     stream, *, stop=None, dispatch=lambda _: None, release=lambda: None, left_behind=(), **parts
-) -> list[events.Event]:
+) -> list[Event]:
     """All events of a run. Raises what the run raised, with the events so far as `seen`.
 
     No thread may be left but those `left_behind`, and not even those once `release` has let go of them.
     """
-    seen: list[events.Event] = []
+    seen: list[Event] = []
 
-    def note(event: events.Event) -> None:
+    def note(event: Event) -> None:
         seen.append(event)
         dispatch(event)
 
@@ -174,7 +175,7 @@ def test_a_slow_predictor_gets_the_newest_frame_and_the_rest_is_counted() -> Non
 def test_frames_are_accounted_for_at_every_instant() -> None:
     balance, lowest = 0, []
 
-    def count(event: events.Event) -> None:
+    def count(event: Event) -> None:
         nonlocal balance
         if isinstance(event, events.FrameCaptured):
             balance += 1
@@ -203,7 +204,7 @@ def test_an_observer_that_fails_while_much_is_waiting_leaves_no_thread() -> None
     far_ahead = threading.Event()
     stream = ListedStream(None, before=lambda index: index == 1200 and far_ahead.set())
 
-    def hold_then_fail(_: events.Event) -> None:
+    def hold_then_fail(_: Event) -> None:
         far_ahead.wait(30)
         fail(0)
 
@@ -507,7 +508,7 @@ def test_under_threefold_overload_no_answer_starts_on_an_old_frame() -> None:
         if number == 40:
             stream.close()
 
-    def come_back(event: events.Event) -> None:
+    def come_back(event: Event) -> None:
         """The newest frame was dropped, so inference waits for the camera."""
         if isinstance(event, events.FrameDropped) and event.index == stream.newest and not stream.is_closed.is_set():
             stream.give()

@@ -25,6 +25,7 @@ from runtime.adaptation.method import Target
 from runtime.adaptation.styled import StyledReplay
 from runtime.build import build
 from runtime.live import Live
+from runtime.observer import Event
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules, ThreadBudget
 from runtime.serving import SwappedReplica
@@ -214,7 +215,7 @@ def test_three_hundred_starts_and_stops_leave_nothing_behind(tiny_world) -> None
         rules = LiveRules(ThreadBudget(1, 1), adapt, is_lossless=is_lossless, max_age_s=math.inf, slack=slack)
         stop = threading.Event()
 
-        def note(event: events.Event, stop=stop, is_stopped=is_stopped) -> None:
+        def note(event: Event, stop=stop, is_stopped=is_stopped) -> None:
             outcomes[type(event).__name__] += 1
             if is_stopped and isinstance(event, events.Prediction):
                 stop.set()

@@ -17,6 +17,7 @@ from runtime.adaptation.schedule import LearningSchedule
 from runtime.effort import LEVELS
 from runtime.governor import UP_WINDOW_S, Governor
 from runtime.live import Live
+from runtime.observer import Event
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
 from runtime.shift.appearance import appearance
 from runtime.shift.calibration import calibrate
@@ -130,7 +131,7 @@ class Shadowing:
         return make_shadow(prediction)
 
 
-def play(world: World) -> list[events.Event]:
+def play(world: World) -> list[Event]:
     """Everything that happened, with learning between two frames."""
     source = calibrate(np.stack([appearance(picture(-i % 97, brightness=1.0)) for i in range(40)]), quantile=0.95)
     cycle = AdaptationCycle(
@@ -142,10 +143,10 @@ def play(world: World) -> list[events.Event]:
         clock=world.clock,
     )
     rules = LiveRules(ThreadBudget(1, 1), "inline", is_lossless=False, max_age_s=max_age_s(world.fps))
-    seen: list[events.Event] = []
+    seen: list[Event] = []
     newest = -1
 
-    def dispatch(event: events.Event) -> None:
+    def dispatch(event: Event) -> None:
         nonlocal newest
         seen.append(event)
         if isinstance(event, events.FrameCaptured):

@@ -14,7 +14,7 @@ from models.tensorfile import CheckpointInvalid
 from models.weightfile import read_weights
 from models.zoo import build_model
 from replay.pool import FilePool
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.pretraining.config import PretrainConfig
 from runtime.pretraining.objective import Objective
 from runtime.pretraining.schedule import learning_rate_factor

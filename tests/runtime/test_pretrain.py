@@ -15,7 +15,7 @@ from models.checkpoint import Manifest, Source, load_checkpoint, load_model, loa
 from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 from replay.pool import SamplePool
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from runtime.pretraining.config import PretrainConfig
 from runtime.pretraining.loop import Collaborators, Rhythm, TrainingDiverged, train
 from runtime.pretraining.progress import PlainProgress, clock_time, open_progress

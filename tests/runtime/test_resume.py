@@ -15,8 +15,8 @@ from benchmarks.cli import VERBS
 from evaluation.report import write_report
 from evaluation.scoreboard import Scoreboard
 from runtime.cli import main
-from runtime.config import ConfigError
 from runtime.events import Prediction
+from runtime.option_words import ConfigError
 from runtime.resume import load_run, refuse_changes
 from runtime.session import run_session
 from tests.runtime.journeys import NUM_FRAMES, STUCK, journey, journey_config, outcome, story

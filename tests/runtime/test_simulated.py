@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.build import build
-from runtime.config import ConfigError, RunConfig, parse_latency
+from runtime.config import RunConfig
 from runtime.events import (
     AdaptationStep,
     FrameCaptured,
@@ -19,6 +19,7 @@ from runtime.events import (
     ShiftScore,
     SnapshotTaken,
 )
+from runtime.option_words import ConfigError, parse_latency
 from runtime.resume import load_run, refuse_changes
 
 FRAMES = 12

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models.checkpoint import Manifest, Source
-from runtime.config import ConfigError, ReplayConfig
+from runtime.config import ReplayConfig
+from runtime.option_words import ConfigError
 from runtime.shift.calibration import MIN_SAMPLES
 from runtime.source import HeldOut, SourceChoice, fill_replay
 from streams.datasets.splits import open_split

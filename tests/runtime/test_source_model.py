@@ -12,8 +12,9 @@ from models.encoder import ModelUnsuitable
 from models.trainable import frozen_digest
 from models.zoo import build_model
 from runtime.build import build
-from runtime.config import ConfigError, ModelConfig
+from runtime.config import ModelConfig
 from runtime.events import AdaptationStep, Prediction
+from runtime.option_words import ConfigError
 from runtime.resume import load_run
 from runtime.source_model import source_model
 from streams.datasets.labels import CITYSCAPES

@@ -6,7 +6,7 @@ import torch
 from models.trainable import adaptable_tensors
 from runtime.adaptation.anchoring import merge_to_source, stochastic_restore
 from runtime.adaptation.components import COMPONENTS
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from tests.runtime.adaptation.samples import make_student, materials
 
 

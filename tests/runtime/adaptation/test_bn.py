@@ -7,7 +7,7 @@ from torch import nn
 from models.preprocess import normalise, to_tensor
 from models.trainable import replica
 from runtime.adaptation.bn import StatisticsMixing
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from tests.runtime.adaptation.samples import make_student, nth_target
 from tests.runtime.adaptation.test_batch_statistics import input_of_the_heads_norm
 

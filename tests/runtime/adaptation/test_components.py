@@ -7,7 +7,7 @@ from runtime.adaptation.components import COMPONENTS, Component, joined
 from runtime.adaptation.composed import Composed
 from runtime.adaptation.method import Method
 from runtime.adaptation.methods import METHODS, Entry
-from runtime.config import ConfigError
+from runtime.option_words import ConfigError
 from tests.runtime.adaptation.samples import make_student, make_target, materials
 
 
