@@ -74,9 +74,12 @@ class Styler:
 
     def __init__(self, source_NHWC: Tensor, labels_NHW: Tensor, *, generator: torch.Generator) -> None:
         images_NCHW = to_opponent(source_NHWC)
-        levels_NCHW = [blurred(images_NCHW, sigma) for sigma in BLUR_SIGMAS]
-        self._levels = [roughness(level_NCHW) for level_NCHW in levels_NCHW]
-        spreads_LC = torch.stack([level_NCHW.var(dim=(2, 3)).mean(dim=0) for level_NCHW in levels_NCHW])
+        self._levels, spreads = [], []
+        for sigma in BLUR_SIGMAS:  # one at a time: a level of 64 samples at 256x512 takes 100 MB
+            level_NCHW = blurred(images_NCHW, sigma)
+            self._levels.append(roughness(level_NCHW))
+            spreads.append(level_NCHW.var(dim=(2, 3)).mean(dim=0))
+        spreads_LC = torch.stack(spreads)
         self._contrast_LC = (spreads_LC / spreads_LC[0].clamp(min=1e-6)).clamp(min=1e-2).sqrt()
         self._usual = usual = UsualLayout(labels_NHW)
         samples = zip(images_NCHW, labels_NHW, strict=True)

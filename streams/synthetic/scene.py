@@ -75,17 +75,17 @@ class Scene:
         self._traffic = Traffic(self._street, gain=self._static.gain((0, 0, -1)) + 0.12)
         self._tone = _tone_tables(rng)
         self._noises = _sensor_noise(rng, size_HW)
-        self._chunks: Recent[Chunk] = Recent(self._street.chunk, capacity=32)
-        self._chunk_quads: Recent[Quads] = Recent(self._make_quads, capacity=16)
-        self._chunk_ground: Recent[tuple[np.ndarray, np.ndarray]] = Recent(self._make_ground, capacity=16)
-        self._windows: Recent[_Window] = Recent(self._make_window, capacity=2)
+        self._chunks: Recent[Chunk] = Recent(capacity=32)
+        self._chunk_quads: Recent[Quads] = Recent(capacity=16)
+        self._chunk_ground: Recent[tuple[np.ndarray, np.ndarray]] = Recent(capacity=16)
+        self._windows: Recent[_Window] = Recent(capacity=2)
 
     def render(self, t: int) -> SceneFrame:
         """Render frame `t`, which may be any integer."""
         lens, time_s, step_s = self._lens, t / self._fps, 1 / self._fps
         pose = self._street.path.pose(time_s, self._street.lane_m)
         after = self._street.path.pose(time_s + step_s, self._street.lane_m)
-        window = self._windows.get(int(pose.z // CHUNK_M) - 1)
+        window = self._windows.get(int(pose.z // CHUNK_M) - 1, self._make_window)
         layers = self._background(pose.yaw)
         self._ground.draw(layers.image_HW4, layers.label_HW, window.strip, pose)
         movers, moved = self._traffic.movers(time_s, step_s)
@@ -131,17 +131,21 @@ class Scene:
         table: np.ndarray = np.round(share * self._backdrop.haze).astype(np.uint8)[None]
         return table
 
+    def _chunk(self, index: int) -> Chunk:
+        return self._chunks.get(index, self._street.chunk)
+
     def _make_quads(self, index: int) -> Quads:
-        return self._static.quads(self._chunks.get(index))
+        return self._static.quads(self._chunk(index))
 
     def _make_ground(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        neighbours = (self._chunks.get(index - 1), self._chunks.get(index + 1))
-        return self._ground.chunk_pictures(self._chunks.get(index), neighbours)
+        neighbours = (self._chunk(index - 1), self._chunk(index + 1))
+        return self._ground.chunk_pictures(self._chunk(index), neighbours)
 
     def _make_window(self, start: int) -> _Window:
         indices = range(start, start + NUM_CHUNKS)
-        quads = join([self._chunk_quads.get(index) for index in indices])
-        return _Window(quads, self._ground.strip(start, [self._chunk_ground.get(index) for index in indices]))
+        quads = join([self._chunk_quads.get(index, self._make_quads) for index in indices])
+        grounds = [self._chunk_ground.get(index, self._make_ground) for index in indices]
+        return _Window(quads, self._ground.strip(start, grounds))
 
 
 def _tone_tables(rng: np.random.Generator) -> np.ndarray:

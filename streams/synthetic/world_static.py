@@ -34,7 +34,7 @@ class StaticWorld:
     def __init__(self, street: Street, *, sun_3: np.ndarray) -> None:
         self._street = street
         self._sun_3 = sun_3
-        self._houses: Recent[House] = Recent(lambda index: house(street.seed, index), capacity=32)
+        self._houses: Recent[House] = Recent(capacity=32)
 
     def quads(self, chunk: Chunk) -> Quads:
         """All quads of one chunk, in the world."""
@@ -61,8 +61,11 @@ class StaticWorld:
         kind = CAR if thing.kind == "car" else TRUCK
         return vehicle(kind, thing.variant).placed(at_3=_place(path, thing.u, thing.v), yaw=yaw)
 
+    def _house(self, index: int) -> House:
+        return house(self._street.seed, index)
+
     def _building(self, quads: QuadList, building: Building, side: int) -> None:
-        faces = self._houses.get(building.house)
+        faces = self._houses.get(building.house, self._house)
         path, tall = self._street.path, faces.eaves_m
         v1 = building.v0 + WIDTHS_M[building.house % len(WIDTHS_M)]
         near, far = _place(path, building.u, building.v0), _place(path, building.u, v1)

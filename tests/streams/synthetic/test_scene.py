@@ -1,5 +1,8 @@
 """The synthetic street world: the same frame whenever it is asked for, all classes, and truth that fits the picture."""
 
+import gc
+import weakref
+
 import cv2
 import numpy as np
 import pytest
@@ -129,3 +132,16 @@ def test_flow_leads_to_the_same_surface_in_the_next_frame(scene: Scene, t: int) 
     still = np.abs(there.image_HWC.astype(np.float32) - here.image_HWC).mean(axis=2)[seen]
     assert np.median(error) < 6
     assert error.mean() < 0.7 * still.mean()
+
+
+def test_a_scene_that_nobody_holds_is_gone_at_once() -> None:
+    gc.collect()
+    gc.disable()  # a street is 30 MB, and full collections are rare
+    try:
+        scene = Scene(seed=5, size_HW=_SIZE_HW)
+        scene.render(0)
+        gone = weakref.ref(scene)
+        del scene
+        assert gone() is None
+    finally:
+        gc.enable()
