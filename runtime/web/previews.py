@@ -9,6 +9,7 @@ frozen answer side by side are of one frame; the last few moments are remembered
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -22,11 +23,16 @@ QUALITY = 82
 
 
 class Previews:
-    """Hands out pictures of the moments `newest()` gives; safe from any thread."""
+    """Hands out pictures of the moments `newest()` gives; safe from any thread.
+
+    One thread makes them all, until `close`: OpenCV keeps 870 bytes for every thread that ever encoded a picture, and a
+    server has a new one for every request, so that a page left open cost 6 MB/h.
+    """
 
     def __init__(self, newest: Callable[[], Moment | None], *, colors_K3: np.ndarray) -> None:
         self._newest = newest
         self._colors_K3 = colors_K3
+        self._painter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="previews")
         self._lock = threading.Lock()
         self._moments: OrderedDict[int, Moment] = OrderedDict()
         self._pictures: dict[tuple[int, str], bytes] = {}
@@ -55,14 +61,22 @@ class Previews:
         moment = moment or self._newest()
         if moment is None:
             return None
-        picture_HWC = _picture(moment, kind, self._colors_K3)
-        if picture_HWC is None:
+        jpeg = self._painter.submit(_painted, moment, kind, self._colors_K3).result()
+        if jpeg is None:
             return None
-        jpeg = encode_jpeg(picture_HWC, quality=QUALITY)
         with self._lock:
             if self._moments.get(moment.frame) is moment:
                 self._pictures[moment.frame, kind] = jpeg
         return jpeg
+
+    def close(self) -> None:
+        """End the thread; no picture can be asked for afterwards."""
+        self._painter.shutdown()
+
+
+def _painted(moment: Moment, kind: str, colors_K3: np.ndarray) -> bytes | None:
+    picture_HWC = _picture(moment, kind, colors_K3)
+    return None if picture_HWC is None else encode_jpeg(picture_HWC, quality=QUALITY)
 
 
 def _picture(moment: Moment, kind: str, colors_K3: np.ndarray) -> np.ndarray | None:

@@ -60,6 +60,10 @@ class Routes:
                 return self._statusz(with_series=query.get("series") != ["0"])
         return _not_found("nothing here; try / /metrics /livez /readyz /statusz")
 
+    def close(self) -> None:
+        """Nothing is answered afterwards."""
+        self._previews.close()
+
     def _statusz(self, *, with_series: bool) -> Answer:
         moment = self._previews.pin()
         snapshot = self._status.snapshot()

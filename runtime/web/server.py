@@ -80,6 +80,7 @@ class WebServer:
             self._thread.join()
         self._http.hang_up()
         self._http.server_close()
+        self._http.routes.close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -13,7 +13,7 @@ import pytest
 from runtime import events
 from runtime.status import Status
 from runtime.web.server import PortBusy, WebServer
-from streams.images import decode_image
+from streams.images import decode_image, encode_jpeg
 from tests.fakes import (
     make_frame,
     make_governor_changed,
@@ -217,3 +217,24 @@ def test_a_real_browser_shows_the_run(tmp_path: Path):
     assert "adapted, served, frame 29" in page
     assert page.count('class="mark"') >= 2
     assert "-0.5</td>" in page
+
+
+def test_one_thread_makes_all_pictures_and_ends_with_the_server(monkeypatch):
+    painters = set()
+
+    def noting(picture_HWC, *, quality):
+        painters.add(threading.current_thread())
+        return encode_jpeg(picture_HWC, quality=quality)
+
+    monkeypatch.setattr("runtime.web.previews.encode_jpeg", noting)
+    status = Status()
+    with serving(status) as server:
+        for index in range(4):
+            status.observe(make_prediction(make_frame(index)))
+            for kind in ("image", "adapted"):
+                connection = http.client.HTTPConnection("127.0.0.1", server.port)
+                connection.request("GET", f"/preview/{kind}.jpg")
+                assert connection.getresponse().status == 200
+                connection.close()
+    assert len(painters) == 1
+    assert not any(thread.is_alive() for thread in painters)
