@@ -51,11 +51,10 @@ def settle_process() -> None:
 
 
 def release_memory() -> None:
-    """Give back to the kernel what is free by now: once, when a run is built.
+    """Give back to the kernel what is free by now: when a run is built, and now and then (`upkeep.py`).
 
-    To fill the replay buffer and calibrate takes more memory than stays in use. Not again later: what is given back is
-    faulted in once more within a minute, so that resident memory goes up and down by 150 MB and hides what grows, while
-    left alone it comes to rest.
+    To fill the replay buffer and calibrate takes more memory than stays in use, and what lies free of it is out of
+    reach of the threads that work from then on.
     """
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim is not None:
