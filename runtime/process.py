@@ -15,7 +15,7 @@ SWITCH_INTERVAL_S = 0.0005
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc malloc.h
 TRIM_THRESHOLD_BYTES = 1 << 30
 MMAP_THRESHOLD_BYTES = 32 << 20  # glibc takes no more
-MAX_ARENAS = 8
+NUM_ARENAS = 1
 
 
 def tune_process() -> None:
@@ -23,8 +23,9 @@ def tune_process() -> None:
 
     The default switch interval of 5 ms is a sixth of a frame at 30 fps. By default glibc gives an 8 MB temporary back
     to the kernel and faults it in again at the next use: 8 to 10 ms of a 30 ms forward (SegFormer-B0, 256x512, one
-    core). CUDA maps streams onto few hardware queues, and two that share one wait for each other (pytorch#176582); it
-    reads the number when it starts. Not measured here.
+    core). All threads share one arena: with up to eight, what one freed was of no use to the others, and a run whose
+    memory in use stayed the same grew by 20 MB/h. CUDA maps streams onto few hardware queues, and two that share one
+    wait for each other (pytorch#176582); it reads the number when it starts. Not measured here.
 
     OpenMP's threads spin where they wait for each other. With more of them than free cores, as when inference and
     learning have two threads each on two cores, they spin away the core the others need, and a forward takes several
@@ -37,7 +38,7 @@ def tune_process() -> None:
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
         mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-        mallopt(M_ARENA_MAX, MAX_ARENAS)
+        mallopt(M_ARENA_MAX, NUM_ARENAS)
 
 
 def settle_process() -> None:
@@ -51,11 +52,7 @@ def settle_process() -> None:
 
 
 def release_memory() -> None:
-    """Give back to the kernel what is free by now: when a run is built, and now and then (`upkeep.py`).
-
-    To fill the replay buffer and calibrate takes more memory than stays in use, and what lies free of it is out of
-    reach of the threads that work from then on.
-    """
+    """Give back to the kernel what is free by now: to build a run takes more memory than stays in use."""
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)

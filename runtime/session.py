@@ -34,7 +34,6 @@ from runtime.scores import Scores
 from runtime.signals import stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
-from runtime.upkeep import Upkeep
 from runtime.web.server import WebServer
 from streams.frame import Frame
 from streams.stream import open_stream
@@ -78,15 +77,14 @@ def run_session(
     """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it.
 
     `methods` are those to choose from, `open_with` turns the stream's words into a stream, `release` gives memory back
-    once all is built, and now and then. Raises what `find_origin` and `build` raise, and PortBusy, before anything is
-    written.
+    once all is built. Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
     """
     origin = find_origin(config)
     config = resolved(config, method_entry(config, methods).recipe)
     start = Start(origin.next_frame, origin.num_before)
     parts = build(config, open_with=open_with, start=start, methods=methods)
     _take_up(origin, parts)
-    session = Session(config, parts, make_scorer(parts.manifest.classes), origin, release=release)
+    session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     release()
     with stop_on_signals(session.stop):
         try:
@@ -100,9 +98,7 @@ def run_session(
 class Session:
     """Observers around the parts of one run. `close` must follow `drive`, also when it raised."""
 
-    def __init__(
-        self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin, *, release: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin) -> None:
         self.stop = threading.Event()
         self._config = config
         self._parts = parts
@@ -138,7 +134,7 @@ class Session:
             self._saver.restore(origin.checkpoint)
         self._observers: tuple[Observer, ...] = (
             *(self._saver.position, scorer, self._status, self._metrics),
-            *(self._summary, self._record, self._panel, Upkeep(self._record.writer, release)),
+            *(self._summary, self._record, self._panel),
         )
 
     def drive(self) -> None:

@@ -4,7 +4,10 @@ Weights learnt for another weather answer otherwise than the frozen model. Where
 is nothing to win, and what learning costs shows; in between, weights between the two win more than either (Wortsman
 et al. 2022, "Robust fine-tuning of zero-shot models", eq. 1). So the served share of what was learnt grows from none
 to all as agreement falls (benchmarks/results/trust_synthetic.md). Confidence does not tell: the frozen model is 0.95
-sure at 2 mIoU in 200 mm/h of rain. A decision only; knows neither models nor frames.
+sure at 2 mIoU in 200 mm/h of rain.
+
+The other way round it does not hold: what was learnt in thick fog answers otherwise in thin fog too, and is wrong
+there. So no more serves than the weather is away from the source. A decision only; knows neither models nor frames.
 """
 
 from collections import deque
@@ -16,6 +19,7 @@ from runtime.state import State
 BELOW = 0.985  # share of pixels
 RAMP = 0.09  # that much further down all of it serves; with half of that, real dusk came out below frozen
 READINGS = 3  # the median of so many: one odd frame decides nothing
+FULL_DISTANCE = 2.0  # from the source, whose edge is 1, where none serves; dusk has 1.0 to 1.5, night and rain 2.1
 SURE_BELOW = 0.1  # below the ramp's end; rain and night, at 0.3 and 0.6 to 0.7, are that far from any decision
 
 
@@ -52,22 +56,24 @@ class Trust:
     @property
     def is_sure(self) -> bool:
         """Whether all of it serves by readings so low that the next few would change nothing."""
-        return len(self._readings) == READINGS and max(self._readings) < self._below - RAMP - SURE_BELOW
+        is_low = len(self._readings) == READINGS and max(self._readings) < self._below - RAMP - SURE_BELOW
+        return is_low and self._share == 1.0
 
     @property
     def agreement(self) -> float:
         """What the last decision was made on, in [0, 1]; nan before the first."""
         return self._agreement
 
-    def update(self, agreement: float) -> bool:
-        """Take in one reading, the share of pixels in [0, 1] on which all that was learnt and the frozen model agree;
-        whether `is_adapted` changed.
+    def update(self, agreement: float, *, distance: float) -> bool:
+        """Take in one reading, the share of pixels in [0, 1] on which all that was learnt and the frozen model agree,
+        and how far frames are from the source now, 1 at its edge; whether `is_adapted` changed.
         """
         self._readings.append(agreement)
         if self._is_blind or len(self._readings) < READINGS:
             return False
         self._agreement = median(self._readings)
-        before, self._share = self.is_adapted, self._earned(self._agreement)
+        most = min(1.0, max(0.0, (distance - 1.0) / (FULL_DISTANCE - 1.0)))
+        before, self._share = self.is_adapted, min(most, self._earned(self._agreement))
         return self.is_adapted != before
 
     def doubt(self) -> None:

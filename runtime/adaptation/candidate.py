@@ -149,14 +149,15 @@ class Candidate:
         recalled = self._recalled(frame_index, found, "")
         return (recalled, self._changed(frame_index, found.domain.agreement)) if is_changed else (recalled,)
 
-    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
-        """Compare adapted and frozen on a frame just predicted; the change of what serves, if that is the outcome.
+    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float) -> TrustChanged | None:
+        """Compare adapted and frozen on a frame just predicted, in weather at that distance from the source (1 is its
+        edge); the change of what serves, if that is the outcome.
 
         Costs a forward pass unless all that was learnt serves; what is served is a few steps older than the average.
         """
         is_served = prediction.version != 0 and self._trust.share == 1.0
         learnt_HW = prediction.labels_HW if is_served else self._replica.answer(prediction.frame.image_HWC).labels_HW
-        is_changed = self._trust.update(agreement(learnt_HW, frozen_HW))
+        is_changed = self._trust.update(agreement(learnt_HW, frozen_HW), distance=distance)
         if self._recollection is not None:
             self._recollection.weighed(self._trust.agreement)
         if not is_changed:

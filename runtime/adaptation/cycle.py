@@ -145,7 +145,7 @@ class AdaptationCycle:
         if learner.is_at_source or not learner.is_weighed or prediction.frame.index < self._weighed_frame + period:
             return
         self._weighed_frame = prediction.frame.index
-        changed = learner.weigh(prediction, self._shadow.frozen_labels(prediction))
+        changed = learner.weigh(prediction, self._shadow.frozen_labels(prediction), distance=self._score)
         if changed is not None:
             yield changed
 

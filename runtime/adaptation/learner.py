@@ -125,9 +125,11 @@ class Learner:
             self._take(self._candidate.good)
         return events
 
-    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray) -> TrustChanged | None:
-        """Compare adapted and frozen (uint8 labels) on a frame just predicted; what serves now, if that changed."""
-        return self._candidate.weigh(prediction, frozen_HW)
+    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float) -> TrustChanged | None:
+        """Compare adapted and frozen (uint8 labels) on a frame just predicted, in weather at that distance from the
+        source (1 is its edge); what serves now, if that changed.
+        """
+        return self._candidate.weigh(prediction, frozen_HW, distance=distance)
 
     def doubt(self) -> None:
         """Find out anew whether what was learnt is worth serving."""

@@ -114,8 +114,8 @@ class Learning:
     def recall(self, *_):
         return ()
 
-    def weigh(self, prediction, frozen_HW):
-        assert frozen_HW.shape == prediction.labels_HW.shape
+    def weigh(self, prediction, frozen_HW, *, distance):
+        assert frozen_HW.shape == prediction.labels_HW.shape and distance >= 0.0
 
     def distrust(self, frame_index):
         raise AssertionError(f"the stream does not return to the source, not at frame {frame_index}")

@@ -38,28 +38,65 @@ def test_what_was_said_and_the_code_get_out(prelude, code) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (code, "said\n", "complained\n")
 
 
-RELEASE = """
+MEMORY = """
+import threading
 from pathlib import Path
 from runtime.process import release_memory, tune_process
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
+def filled():
+    return [bytearray(b"x" * 2**20) for _ in range(200)]
+
+def in_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
 tune_process()
-blocks = [bytearray(b"x" * 2**20) for _ in range(200)]
+"""
+GIVEN_BACK = """
+blocks = filled()
 kept = blocks[-1]
 del blocks
 before = resident_mb()
 release_memory()
 print(round(before - resident_mb()))
 """
+USED_AGAIN = """
+is_freed, is_read = threading.Event(), threading.Event()
 
+def fill_and_stay():
+    filled()
+    is_freed.set()
+    is_read.wait()
 
-@pytest.mark.skipif(
+first = threading.Thread(target=fill_and_stay)
+first.start()
+is_freed.wait()
+before = resident_mb()
+in_a_thread(filled)
+print(round(resident_mb() - before))
+is_read.set()
+"""
+on_glibc = pytest.mark.skipif(
     not (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "malloc_trim")),
     reason="another C library than glibc, which gives back by itself or not at all",
 )
-def test_memory_that_lies_free_is_given_back() -> None:
-    done = subprocess.run([sys.executable, "-c", RELEASE], capture_output=True, text=True, timeout=60)
+
+
+def printed_mb(script: str) -> int:
+    done = subprocess.run([sys.executable, "-c", MEMORY + script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 150
+    return int(done.stdout)
+
+
+@on_glibc
+def test_memory_that_lies_free_is_given_back() -> None:
+    assert printed_mb(GIVEN_BACK) >= 150
+
+
+@on_glibc
+def test_what_one_thread_freed_another_uses() -> None:
+    assert printed_mb(USED_AGAIN) <= 10

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.trust import BELOW, RAMP, READINGS, Trust
+from runtime.trust import BELOW, FULL_DISTANCE, RAMP, READINGS, Trust
 
 SHARES = st.floats(0.0, 1.0)
+FAR = FULL_DISTANCE
 
 
-def told(*agreements: float) -> Trust:
+def told(*agreements: float, distance: float = FAR) -> Trust:
     trust = Trust()
     for agreement in agreements:
-        trust.update(agreement)
+        trust.update(agreement, distance=distance)
     return trust
 
 
@@ -26,14 +27,26 @@ def test_it_starts_with_the_frozen_model_and_knows_nothing() -> None:
 def test_disagreement_brings_the_adapted_model_and_agreement_the_frozen_one() -> None:
     trust = told(0.5, 0.5)
     assert not trust.is_adapted
-    assert trust.update(0.5) and trust.is_adapted and trust.share == 1.0
-    assert not trust.update(0.99)  # one odd frame decides nothing
-    assert trust.update(0.99) and not trust.is_adapted
+    assert trust.update(0.5, distance=FAR) and trust.is_adapted and trust.share == 1.0
+    assert not trust.update(0.99, distance=FAR)  # one odd frame decides nothing
+    assert trust.update(0.99, distance=FAR) and not trust.is_adapted
 
 
 @pytest.mark.parametrize(("below", "share"), [(0.0, 0.0), (0.25, 0.25), (0.5, 0.5), (1.0, 1.0), (3.0, 1.0)])
 def test_the_share_grows_from_the_limit_to_the_end_of_the_ramp(below: float, share: float) -> None:
     assert told(*[BELOW - below * RAMP] * READINGS).share == pytest.approx(share, abs=1e-9)
+
+
+@pytest.mark.parametrize(("distance", "share"), [(0.2, 0.0), (1.0, 0.0), (1.25, 0.25), (2.0, 1.0), (9.0, 1.0)])
+def test_however_little_they_agree_no_more_serves_than_the_weather_is_away(distance: float, share: float) -> None:
+    trust = told(*[0.1] * READINGS, distance=distance)
+    assert trust.share == pytest.approx(share, abs=1e-9) and trust.is_sure == (share == 1.0)
+
+
+def test_near_the_source_little_serves_however_far_the_ramp_would_go() -> None:
+    half_way = [BELOW - RAMP / 2] * READINGS
+    assert told(*half_way, distance=1.75).share == pytest.approx(0.5)
+    assert told(*half_way, distance=1.25).share == pytest.approx(0.25)
 
 
 def test_it_is_sure_only_while_all_readings_lie_far_below_the_ramp() -> None:
@@ -55,7 +68,7 @@ def test_a_change_is_told_exactly_when_there_is_one(agreements: list[float]) -> 
     trust = Trust()
     for agreement in agreements:
         before = trust.is_adapted
-        assert trust.update(agreement) == (trust.is_adapted != before)
+        assert trust.update(agreement, distance=FAR) == (trust.is_adapted != before)
     was_adapted = trust.is_adapted
     assert trust.reset() == was_adapted and not trust.is_adapted
 
@@ -67,7 +80,9 @@ def test_it_goes_on_from_its_state(past: list[float], future: list[float]) -> No
         trust.doubt()
     other.load_state(trust.state())
     assert other.share == trust.share
-    assert [trust.update(agreement) for agreement in future] == [other.update(agreement) for agreement in future]
+    assert [trust.update(agreement, distance=FAR) for agreement in future] == [
+        other.update(agreement, distance=FAR) for agreement in future
+    ]
     assert trust.share == other.share
 
 
@@ -75,7 +90,7 @@ def test_after_a_change_of_the_stream_new_readings_alone_count() -> None:
     trust = told(0.1, 0.1, 0.1)
     trust.doubt()
     assert trust.is_adapted and trust.agreement == 0.1
-    assert [trust.update(0.999) for _ in range(READINGS)] == [False] * (READINGS - 1) + [True]
+    assert [trust.update(0.999, distance=FAR) for _ in range(READINGS)] == [False] * (READINGS - 1) + [True]
     assert not trust.is_adapted
 
 
@@ -89,7 +104,11 @@ def test_what_a_domain_had_earned_is_taken_up_and_may_be_lost_again() -> None:
 @given(st.lists(SHARES, max_size=9))
 def test_trust_without_conditions_serves_what_was_learnt_whatever_it_hears(agreements: list[float]) -> None:
     trust = Trust(below=1.0)
-    assert trust.is_blind and trust.is_adapted and not any(trust.update(agreement) for agreement in agreements)
+    assert (
+        trust.is_blind
+        and trust.is_adapted
+        and not any(trust.update(agreement, distance=FAR) for agreement in agreements)
+    )
     assert not trust.reset() and trust.share == 1.0
 
 

@@ -39,6 +39,7 @@ class Noting:
         self.depths = []
         self.relaxed = []
         self.weighed = []
+        self.distances = []
         self.distrusted = []
         self.num_doubts = 0
         self.looked = []
@@ -61,8 +62,9 @@ class Noting:
         self.is_at_source = False
         return (make_recall(frame_index),)
 
-    def weigh(self, prediction, frozen_HW):
+    def weigh(self, prediction, frozen_HW, *, distance):
         self.weighed.append((prediction.frame.index, frozen_HW))
+        self.distances.append(distance)
 
     def doubt(self):
         self.num_doubts += 1
@@ -309,9 +311,13 @@ def test_what_was_learnt_is_weighed_against_the_frozen_model_every_other_frame(c
     predictions = answers(range(12))
     list(cycle.consider(predictions[:6]))  # away, and learnt from the newest
     assert learner.weighed == [] and len(learner.targets) == 1
-    for prediction in predictions[6:]:
-        list(cycle.consider([prediction]))
-    assert [index for index, _ in learner.weighed] == [6, 8, 10]
+    scores = [
+        event.score
+        for prediction in predictions[6:]
+        for event in cycle.consider([prediction])
+        if isinstance(event, events.ShiftScore)
+    ]
+    assert [index for index, _ in learner.weighed] == [6, 8, 10] and learner.distances == scores[::2]
     assert all(np.array_equal(frozen_HW, make_shadow(predictions[0]).labels_HW) for _, frozen_HW in learner.weighed)
 
 
