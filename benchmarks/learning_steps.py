@@ -34,6 +34,7 @@ from models.zoo import build_model
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.dacs import DacsSelfTraining
+from runtime.adaptation.descent import build_descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Method, Target
 from runtime.adaptation.methods import METHODS, Entry
@@ -43,7 +44,6 @@ from runtime.config import ModelConfig, Trainable
 from runtime.effort import FULL, Effort
 from runtime.guard import Guard
 from runtime.lanes import open_lanes
-from runtime.optimizers import build_optimizer
 from runtime.option_words import ConfigError
 from runtime.predictor import Predictor
 from runtime.probe import SAMPLES as PROBE_SAMPLES
@@ -138,9 +138,8 @@ class Steps:
             student,
             entry.build(given),
             candidate,
-            optimizer=build_optimizer(recipe, student, learning_rate=recipe.learning_rate),
+            build_descent(recipe, student, learning_rate=recipe.learning_rate),
             ema_decay=recipe.ema_decay,
-            max_gradient_norm=recipe.max_gradient_norm,
             clock=time.perf_counter,
         )
         self._frame = _rainy_frame(size_HW)

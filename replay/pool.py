@@ -22,9 +22,6 @@ from torch.utils.data import Dataset
 from replay.augment import CropRule, Wanted, photometric_distortion, random_crop, random_flip
 from replay.sampling import SamplingRule, build_sampler, class_pixel_counts, min_pixels_at
 
-WANTED_SHARE = 0.5
-"""A crop should keep half the pixels asked of its sample (DAFormer's min_crop_ratio, for crops of 512)."""
-
 _GOLDEN = 2654435761  # Knuth's multiplicative hash; torch's generator reads 32 bits of a seed
 
 
@@ -126,12 +123,11 @@ class AugmentedSamples(Dataset[tuple[Tensor, ...]]):
         photometric: float,
         seed: int,
         num_positions: int,
-        crop_share: float = WANTED_SHARE,
     ) -> None:
         self._pool = pool
         self._crop = crop
         self._sampler = build_sampler(pool.counts_NK, rule=rule, size_HW=pool.size_HW)
-        self._wanted_pixels = max(1, round(crop_share * (rule.min_pixels or min_pixels_at(pool.size_HW))))
+        self._wanted_pixels = max(1, round(rule.crop_share * (rule.min_pixels or min_pixels_at(pool.size_HW))))
         self._photometric = photometric
         self._seed = seed
         self._num_positions = num_positions

@@ -148,7 +148,7 @@ class PublishedCrops(Dataset[tuple[Tensor, ...]]):
     """Crops by position in [0, num_positions), rare classes first (DAFormer), then the pipeline.
 
     A sample drawn for a class holds more than `sampling.min_pixels` pixels of it, and the pipeline runs up to ten times
-    more until the crop holds more than `crop_share` of that; the last crop is taken unseen.
+    more until the crop holds more than `sampling.crop_share` of that; the last crop is taken unseen.
     """
 
     def __init__(
@@ -157,7 +157,6 @@ class PublishedCrops(Dataset[tuple[Tensor, ...]]):
         *,
         rule: PipelineRule,
         sampling: SamplingRule,
-        crop_share: float,
         seed: int,
         num_positions: int,
     ) -> None:
@@ -167,7 +166,7 @@ class PublishedCrops(Dataset[tuple[Tensor, ...]]):
         # "More than" is "at least one more" in the sampler's words.
         above = SamplingRule(temperature=sampling.temperature, min_pixels=min_pixels + 1)
         self._sampler = build_sampler(pool.counts_NK, rule=above, size_HW=pool.size_HW)
-        self._wanted_pixels = crop_share * min_pixels
+        self._wanted_pixels = sampling.crop_share * min_pixels
         self._seed = seed
         self._num_positions = num_positions
 

@@ -18,6 +18,8 @@ from torch import Tensor
 
 DAFORMER_MIN_PIXEL_SHARE = 3000 / (1024 * 2048)
 """DAFormer asks for 3000 pixels of the drawn class in a Cityscapes image; as a share it holds at any size."""
+CROP_SHARE = 0.5
+"""A crop should keep half the pixels asked of its sample (DAFormer's min_crop_ratio, for crops of 512)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,12 @@ class SamplingRule:
     """How samples are drawn. `temperature` None is uniform over samples; else DAFormer's rare-class sampling.
 
     `min_pixels` is what a sample must hold of the drawn class; None scales DAFormer's 3000 of 1024x2048 to the
-    samples' size.
+    samples' size. Crops are drawn anew, a few times, until they hold `crop_share` of that.
     """
 
     temperature: float | None = 0.01
     min_pixels: int | None = None
+    crop_share: float = CROP_SHARE
 
     def __post_init__(self) -> None:
         if self.temperature is not None and not self.temperature > 0:

@@ -14,12 +14,15 @@ from models.segformer import SegmentationModel
 from models.trainable import frozen_digest, load_adaptable, replica
 from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
-from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
+from runtime.adaptation.cycle import AdaptationCycle
+from runtime.adaptation.descent import build_descent
 from runtime.adaptation.learner import Learner
+from runtime.adaptation.learning import Learning
 from runtime.adaptation.method import Materials
 from runtime.adaptation.methods import Entry
 from runtime.adaptation.recollection import Recollection
 from runtime.adaptation.schedule import LearningSchedule
+from runtime.adaptation.shadow_plan import ShadowPlan
 from runtime.build_shift import build_watch
 from runtime.config import AdaptationConfig, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
@@ -27,7 +30,6 @@ from runtime.guard import Guard
 from runtime.library import DomainLibrary
 from runtime.library_file import LibraryOrigin, read_library, write_library
 from runtime.memory import memory_share
-from runtime.optimizers import build_optimizer
 from runtime.option_words import ConfigError
 from runtime.predictor import Shadow
 from runtime.probe import SAMPLES as PROBE_SAMPLES
@@ -84,23 +86,25 @@ def build_adaptation(
     share = config.run.shadow if config.run.shadow is not None else (1.0 if is_lockstep else LIVE_SHADOW_SHARE)
     device = next(model.parameters()).device
     library = _library(config, given, entry)
+    shadow = ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share)
+    governor = Governor(
+        period_s=1.0 / fps if config.run.pace == "live" else math.inf,
+        memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
+    )
+    learner = _learner(config, given, entry, generator, library, clock=clock)
+    learning = None if learner is None else Learning(
+        learner, schedule=_schedule(config.adaptation, entry), governor=governor, shadow=shadow
+    )
     cycle = AdaptationCycle(
-        _monitor(config, given),
-        schedule=LearningSchedule(
-            budget=config.adaptation.budget if config.adaptation.policy == "guarded" else None,
-            fresh_descents=entry.recipe.fresh_descents,
-        ),
-        governor=Governor(
-            period_s=1.0 / fps if config.run.pace == "live" else math.inf,
-            memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
-        ),
-        shadow=ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share),
-        learner=_learner(config, given, entry, generator, library, clock=clock),
-        clock=clock,
-        snapshots=snapshots,
+        _monitor(config, given), shadow=shadow, learning=learning, clock=clock, snapshots=snapshots
     )
     keep_library = _keep_library(config, given, library)
     return Adaptation(cycle, snapshots, keep_library, _notes(config, given, library))
+
+
+def _schedule(config: AdaptationConfig, entry: Entry) -> LearningSchedule:
+    budget = config.budget if config.policy == "guarded" else None
+    return LearningSchedule(budget=budget, fresh_descents=entry.recipe.fresh_descents)
 
 
 def _monitor(config: RuntimeConfig, given: SourceParts) -> ShiftMonitor:
@@ -141,9 +145,8 @@ def _learner(
         given.model,
         entry.build(materials),
         candidate,
-        optimizer=build_optimizer(entry.recipe, given.model, learning_rate=config.adaptation.learning_rate),
+        build_descent(entry.recipe, given.model, learning_rate=config.adaptation.learning_rate),
         ema_decay=config.adaptation.ema_decay,
-        max_gradient_norm=entry.recipe.max_gradient_norm,
         clock=clock,
     )
 

@@ -13,14 +13,14 @@ from typing import Protocol
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.config import RunConfig
 from runtime.lanes import Lane
-from runtime.latency import Latency, latency_of
+from runtime.latency import latency_of
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.observer import Event
 from runtime.option_words import parse_threads
 from runtime.predictor import Predictor
 from runtime.rules import LiveRules, ThreadBudget, max_age_s
-from runtime.simulated import Simulated, SimulatedClock, SimulatedLearning, StrictView
+from runtime.simulated import Simulated, SimulatedClock, SimulatedLearning, Simulation, StrictView
 from runtime.slack import OneAhead, SlackGate
 from runtime.weights import VersionedWeights
 from streams.stream import Stream
@@ -49,16 +49,6 @@ class Driven:
     lane: Lane
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Simulation:
-    """What a run on a simulated clock has in the place of clock and weights; `measure` is the clock it replaces."""
-
-    latency: Latency
-    clock: SimulatedClock
-    view: StrictView
-    measure: Callable[[], float]
-
-
 def simulation_of(run: RunConfig, weights: VersionedWeights, *, measure: Callable[[], float]) -> Simulation | None:
     """None where the run goes by no simulated clock."""
     if run.latency is None:
@@ -72,16 +62,8 @@ def build_driver(
     """The driver of the configured pace."""
     stream, predictor, cycle = driven.stream, driven.predictor, driven.cycle
     if simulation is not None:
-        latency, simulated, measure = simulation.latency, simulation.clock, simulation.measure
-        return Simulated(
-            stream,
-            predictor,
-            SimulatedLearning(cycle, simulation.view, latency, clock=simulated, measure=measure),
-            latency=latency,
-            clock=simulated,
-            measure=measure,
-            shares_device=run.adapt != "thread",
-        )
+        learning = SimulatedLearning(cycle, simulation)
+        return Simulated(stream, predictor, learning, simulation, shares_device=run.adapt != "thread")
     if run.pace == "lockstep":
         return Lockstep(stream, predictor, cycle, clock=clock)
     rules = _live_rules(run, stream, clock=clock, lane=driven.lane)

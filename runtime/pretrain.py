@@ -174,7 +174,9 @@ def _train(
 
 
 def _crops(config: PretrainConfig, *, data: TrainingData, batch: int) -> AugmentedSamples | PublishedCrops:
-    sampling = SamplingRule(temperature=config.rare_class_temperature, min_pixels=config.rare_class_min_pixels)
+    sampling = SamplingRule(
+        config.rare_class_temperature, config.rare_class_min_pixels, config.rare_class_crop_share
+    )
     num_positions = config.steps * batch
     if not config.is_published:
         return AugmentedSamples(
@@ -182,7 +184,6 @@ def _crops(config: PretrainConfig, *, data: TrainingData, batch: int) -> Augment
             crop=CropRule(config.crop_HW, config.scale_range, config.max_class_share),
             rule=sampling,
             photometric=config.distortion,
-            crop_share=config.rare_class_crop_share,
             seed=config.seed,
             num_positions=num_positions,
         )
@@ -192,7 +193,6 @@ def _crops(config: PretrainConfig, *, data: TrainingData, batch: int) -> Augment
             config.resize_HW, config.crop_HW, config.scale_range, config.max_class_share, config.distortion
         ),
         sampling=sampling,
-        crop_share=config.rare_class_crop_share,
         seed=config.seed,
         num_positions=num_positions,
     )

@@ -52,11 +52,10 @@ class RunRecord:
         scores: ScoresSource = no_scores,
         on_fault: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
-        writer: DiskWriter | None = None,
         events_bytes: int | None = None,
     ) -> None:
         self.path = run_dir
-        self.writer = writer or DiskWriter()
+        self.writer = DiskWriter()
         self._scores = scores
         self._on_fault = on_fault
         self._clock = clock

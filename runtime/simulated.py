@@ -14,7 +14,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.events import AdaptationStep, FrameDropped, Prediction, ShadowPrediction
@@ -71,23 +71,25 @@ class StrictView:
         self._latest = self._weights.latest
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulation:
+    """What a run on a simulated clock has in the place of clock and weights; `measure` is the clock it replaces."""
+
+    latency: Latency
+    clock: SimulatedClock
+    view: StrictView
+    measure: Callable[[], float]
+
+
 class SimulatedLearning:
     """The learner's side: one piece of work at a time, which goes on as far as time is given to it."""
 
-    def __init__(
-        self,
-        cycle: AdaptationCycle,
-        view: StrictView,
-        latency: Latency,
-        *,
-        clock: SimulatedClock,
-        measure: Callable[[], float],
-    ) -> None:
+    def __init__(self, cycle: AdaptationCycle, simulation: Simulation) -> None:
         self._cycle = cycle
-        self._view = view
-        self._latency = latency
-        self._clock = clock
-        self._measure = measure
+        self._view = simulation.view
+        self._latency = simulation.latency
+        self._clock = simulation.clock
+        self._measure = simulation.measure
         self._inbox: deque[Prediction] = deque(maxlen=INBOX_CAPACITY)
         self._work_left_s: float | None = None
 
@@ -144,18 +146,16 @@ class Simulated:
         stream: Stream,
         predictor: Predictor,
         learning: SimulatedLearning,
+        simulation: Simulation,
         *,
-        latency: Latency,
-        clock: SimulatedClock,
-        measure: Callable[[], float],
         shares_device: bool,
     ) -> None:
         self._stream = stream
         self._predictor = predictor
         self._learning = learning
-        self._latency = latency
-        self._clock = clock
-        self._measure = measure
+        self._latency = simulation.latency
+        self._clock = simulation.clock
+        self._measure = simulation.measure
         self._shares_device = shares_device
         self._freshness = Freshness(max_age_s(stream.fps), period_s=1.0 / stream.fps)
         self._free_at_s = 0.0  # when inference is done with what it has

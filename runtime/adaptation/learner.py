@@ -1,6 +1,6 @@
 """The learner: turns target frames into candidates for serving, and survives whatever goes wrong on the way.
 
-It owns the student and its optimizer. A step is: loss of the method, AdamW, exponential average of the weights
+It owns the student and the descent. A step is: loss of the method, AdamW, exponential average of the weights
 (Tarvainen and Valpola 2017, "Mean teachers", eq. 2), guard, and publication where it is trusted; the last three are the
 candidate's (`candidate.py`). The served model is that average. A failed or refused step rolls student and average back
 to the last good candidate.
@@ -14,11 +14,12 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, copy_adaptable, only_learning, outermost_parameters
 from runtime.adaptation.candidate import Candidate
+from runtime.adaptation.descent import Descent
 from runtime.adaptation.method import Method, Target
 from runtime.effort import Depth
 from runtime.events import AdaptationStep, Prediction, Recall, Rollback, TrustChanged
@@ -26,7 +27,6 @@ from runtime.state import State, kept, restore, state_of
 
 RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
 RELAX_STEPS = 10  # 0.5^10 = 0.1 % of the offset is left; then the source weights are taken exactly
-MAX_GRADIENT_NORM = 1.0
 MAX_REFUSED = 5  # steps in a row that failed or were refused, until learning starts from the source again
 
 
@@ -38,21 +38,17 @@ class Learner:
         student: SegmentationModel,
         method: Method,
         candidate: Candidate,
+        descent: Descent,
         *,
-        optimizer: torch.optim.Optimizer,
         ema_decay: float,
         clock: Callable[[], float],
-        max_gradient_norm: float = MAX_GRADIENT_NORM,
     ) -> None:
         self._student = student
         self._method = method
         self._candidate = candidate
-        self._optimizer = optimizer
-        self._rates = [float(group["lr"]) for group in optimizer.param_groups]
-        self._max_gradient_norm = max_gradient_norm
+        self._descent = descent
         self._ema_decay = ema_decay
         self._clock = clock
-        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._outermost = outermost_parameters(student)
         self._trained = adaptable_tensors(student)
         self._num_relaxed = RELAX_STEPS
@@ -114,7 +110,7 @@ class Learner:
                 for name, tensor in self._candidate.source.items():
                     self._trained[name].lerp_(tensor, RELAX_SHARE)
             self._candidate.follow(self._trained, share=1.0)
-            self._optimizer.state.clear()
+            self._descent.forget()
         return self._report(frame_index, "relaxed", float("nan"), started_at_s, "")
 
     def recall(self, frame_index: int, features_F: np.ndarray) -> Sequence[Recall | TrustChanged]:
@@ -143,17 +139,17 @@ class Learner:
         """Losses, descents, averages, then the guard: outcome, detail, loss."""
         value = math.nan
         for _ in range(num_descents):
-            self._optimizer.zero_grad(set_to_none=True)
-            with only_learning(self._student, self._parameters if depth == "all" else self._outermost):
+            self._descent.prepare()
+            with only_learning(self._student, self._descent.parameters if depth == "all" else self._outermost):
                 loss = self._method.loss(self._student, target)
                 if loss is None:
                     return "skipped", "", math.nan
                 value = float(loss.detach())
-                if detail := self._descend(loss, value, rate_share * self._method.rate()):
+                if detail := self._descent.step(loss, value, rate_share=rate_share * self._method.rate()):
                     return "nonfinite", detail, value
             self._method.settle(self._student)
             if self._method.starts_over():
-                self._optimizer.state.clear()
+                self._descent.forget()
             self._candidate.follow(self._trained, share=1 - self._ema_decay)
         return *self._candidate.submit(target.frame_index, target.appearance_F), value
 
@@ -166,16 +162,11 @@ class Learner:
         self._candidate.retire()
 
     def state(self) -> State:
-        """Copies of student, candidate and optimizer (by the order of its parameters), and the method's own state."""
-        optimizer = self._optimizer.state_dict()
+        """Copies of student, candidate and descent, and the method's own state."""
         return {
             "student": {name: kept(tensor) for name, tensor in self._trained.items()},
             "candidate": self._candidate.state(),
-            "moments": {
-                str(position): {name: kept(torch.as_tensor(value)) for name, value in moments.items()}
-                for position, moments in optimizer["state"].items()
-            },
-            "learning_rates": [float(group["lr"]) for group in optimizer["param_groups"]],
+            "descent": self._descent.state(),
             "num_relaxed": self._num_relaxed,
             "num_refused": self._num_refused,
             "method": state_of(self._method),
@@ -187,8 +178,7 @@ class Learner:
             case {
                 "student": dict(student),
                 "candidate": dict(candidate),
-                "moments": dict(moments),
-                "learning_rates": list(rates),
+                "descent": dict(descent),
                 "num_relaxed": int(num_relaxed),
                 "num_refused": int(num_refused),
                 "method": dict(method),
@@ -200,27 +190,8 @@ class Learner:
             for name, tensor in self._trained.items():
                 tensor.copy_(cast(Tensor, student[name]))
         self._candidate.load_state(candidate)
-        document = self._optimizer.state_dict()
-        document["state"] = {int(position): values for position, values in moments.items()}
-        for group, rate in zip(document["param_groups"], rates, strict=True):
-            group["lr"] = rate
-        self._optimizer.load_state_dict(document)
+        self._descent.load_state(descent)
         restore(self._method, method)
-
-    def _descend(self, loss: Tensor, loss_value: float, rate_share: float) -> str:
-        """Backward and step, where the loss has a graph; what is not finite, if anything."""
-        if not math.isfinite(loss_value):
-            return f"loss is {loss_value}"
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * rate_share
-        if not loss.requires_grad:
-            return ""
-        torch.autograd.backward(loss)
-        norm = float(nn.utils.clip_grad_norm_(self._parameters, self._max_gradient_norm))
-        if not math.isfinite(norm):
-            return f"gradient norm is {norm}"
-        self._optimizer.step()
-        return ""
 
     def _roll_back(self, frame_index: int, reason: str) -> Rollback:
         """To the last good candidate; to the source after MAX_REFUSED failures in a row, for then that is no good."""
@@ -241,8 +212,8 @@ class Learner:
     def _take(self, tensors: Mapping[str, Tensor]) -> None:
         """The student goes on from these values, without memory of how it got where it was."""
         copy_adaptable(self._student, tensors)
-        self._optimizer.zero_grad(set_to_none=True)
-        self._optimizer.state.clear()
+        self._descent.prepare()
+        self._descent.forget()
 
     def _report(self, frame_index: int, outcome: str, loss: float, started_at_s: float, detail: str) -> AdaptationStep:
         now_s = self._clock()
@@ -250,7 +221,7 @@ class Learner:
             frame_index=frame_index,
             outcome=outcome,
             loss=loss,
-            learning_rate=float(self._optimizer.param_groups[0]["lr"]),
+            learning_rate=self._descent.learning_rate,
             duration_s=now_s - started_at_s,
             version=self._candidate.serving_version,
             at_s=now_s,

@@ -35,8 +35,7 @@ from replay.augment import (
     strong_augmentation,
 )
 from replay.mixing import Batch, classmix
-from replay.pool import WANTED_SHARE
-from replay.sampling import min_pixels_at
+from replay.sampling import CROP_SHARE, min_pixels_at
 from runtime.adaptation.mean_teacher import MeanTeacher
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.training_mode import in_training_mode
@@ -113,7 +112,7 @@ class SelfTraining:
         images_BHWC, labels_BHW = self._replay.gather(torch.tensor([draw.index]))
         wanted = None
         if draw.wanted_class is not None:
-            num_pixels = max(1, round(WANTED_SHARE * min_pixels_at(self._replay.size_HW)))
+            num_pixels = max(1, round(CROP_SHARE * min_pixels_at(self._replay.size_HW)))
             wanted = Wanted(draw.wanted_class, num_pixels)
         return self._view(images_BHWC[0], labels_BHW[0], size_HW, wanted)
 

@@ -242,7 +242,7 @@ def small_pool() -> SamplePool:
 def crops_of(pool, **changes) -> PublishedCrops:
     settings = {
         "rule": PipelineRule((20, 40), (16, 16), (1.0, 1.0), distortion=0.0), "sampling": EVERYTHING,
-        "crop_share": 0.5, "seed": 0, "num_positions": 40,
+        "seed": 0, "num_positions": 40,
     }  # fmt: skip
     return PublishedCrops(pool, **(settings | changes))
 
@@ -265,10 +265,11 @@ def test_an_image_is_drawn_for_a_class_it_holds_more_of_than_asked() -> None:
 
 def test_the_pipeline_runs_anew_until_the_crop_holds_more_than_its_share() -> None:
     """A place of class 2 is in 1 of 25 columns of boxes: in 4 % of the crops, and in 36 % by eleven draws."""
-    rare, rule = SamplingRule(temperature=0.01, min_pixels=15), PipelineRule((20, 40), (16, 16), (1.0, 1.0), 1.0, 0.0)
+    rule = PipelineRule((20, 40), (16, 16), (1.0, 1.0), 1.0, 0.0)
 
     def share_with_class_2(crop_share: float) -> float:
-        crops = crops_of(small_pool(), sampling=rare, rule=rule, crop_share=crop_share, num_positions=200)
+        rare = SamplingRule(temperature=0.01, min_pixels=15, crop_share=crop_share)
+        crops = crops_of(small_pool(), sampling=rare, rule=rule, num_positions=200)
         return sum(int((crops[position][1] == 2).sum()) > 15 for position in range(200)) / 200
 
     assert share_with_class_2(1.0) == pytest.approx(1 - (24 / 25) ** 11, abs=0.1)

@@ -20,6 +20,7 @@ import torch
 
 from models.trainable import adaptable_tensors, replica, trainable_parameters
 from runtime import events
+from runtime.adaptation.descent import Descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.styled import StyledReplay
@@ -199,7 +200,7 @@ def test_three_hundred_starts_and_stops_leave_nothing_behind(tiny_world) -> None
         parts.model,
         StyledReplay(parts.replay, device=parts.device, generator=torch.Generator().manual_seed(0)),
         candidate_of(parts.model, weights, max_drift=math.inf),
-        optimizer=torch.optim.AdamW(trainable_parameters(parts.model), lr=1e-4),
+        Descent(torch.optim.AdamW(trainable_parameters(parts.model), lr=1e-4)),
         ema_decay=0.9,
         clock=time.monotonic,
     )

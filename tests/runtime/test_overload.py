@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from runtime import events
-from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
+from runtime.adaptation.cycle import AdaptationCycle
+from runtime.adaptation.learning import Learning
 from runtime.adaptation.schedule import LearningSchedule
+from runtime.adaptation.shadow_plan import ShadowPlan
 from runtime.effort import LEVELS
 from runtime.governor import UP_WINDOW_S, Governor
 from runtime.live import Live
@@ -95,7 +97,7 @@ class Predicting:
         return replace(make_prediction(frame), started_at_s=started_at_s, finished_at_s=self._world.clock())
 
 
-class Learning:
+class SlowLearner:
     """Takes five periods, less at less effort."""
 
     is_at_source = False
@@ -134,14 +136,14 @@ class Shadowing:
 def play(world: World) -> list[Event]:
     """Everything that happened, with learning between two frames."""
     source = calibrate(np.stack([appearance(picture(-i % 97, brightness=1.0)) for i in range(40)]), quantile=0.95)
-    cycle = AdaptationCycle(
-        ShiftMonitor(JumpWatch(source)),
+    shadow = ShadowPlan(Shadowing(), share=0.0)
+    learning = Learning(
+        SlowLearner(world),
         schedule=LearningSchedule(budget=10_000),
         governor=Governor(period_s=1 / world.fps),
-        shadow=ShadowPlan(Shadowing(), share=0.0),
-        learner=Learning(world),
-        clock=world.clock,
+        shadow=shadow,
     )
+    cycle = AdaptationCycle(ShiftMonitor(JumpWatch(source)), shadow=shadow, learning=learning, clock=world.clock)
     rules = LiveRules(ThreadBudget(1, 1), "inline", is_lossless=False, max_age_s=max_age_s(world.fps))
     seen: list[Event] = []
     newest = -1

@@ -11,6 +11,7 @@ from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, replica, set_trainable, trainable_parameters
 from runtime.adaptation.cotta import CottaSelfTraining
+from runtime.adaptation.descent import Descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials
 from runtime.adaptation.methods import METHODS
@@ -110,7 +111,7 @@ def learner_of(student: SegmentationModel, *, restored_share: float) -> tuple[Le
         student,
         CottaSelfTraining(given, restored_share=restored_share),
         candidate,
-        optimizer=torch.optim.Adam(trainable_parameters(student), lr=1e-2),
+        Descent(torch.optim.Adam(trainable_parameters(student), lr=1e-2)),
         ema_decay=0.999,
         clock=lambda: 0.0,
     )

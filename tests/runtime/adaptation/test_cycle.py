@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from runtime import events
-from runtime.adaptation.cycle import AdaptationCycle, ShadowPlan
+from runtime.adaptation.cycle import AdaptationCycle
+from runtime.adaptation.learning import Learning
 from runtime.adaptation.schedule import HOLD_FRAMES, LEAST_RATE, LearningSchedule
+from runtime.adaptation.shadow_plan import ShadowPlan
 from runtime.effort import Effort
 from runtime.governor import Governor
 from runtime.shift.appearance import appearance
@@ -101,13 +103,15 @@ def source():
 @pytest.fixture
 def cycle_of(source):
     def build(learner, *, share=1.0, governor=None, budget=120):
-        return AdaptationCycle(
-            ShiftMonitor(JumpWatch(source)),
+        shadow = ShadowPlan(Repeating(), share=share)
+        learning = learner and Learning(
+            learner,
             schedule=LearningSchedule(budget=budget),
             governor=governor or Governor(period_s=float("inf")),
-            shadow=ShadowPlan(Repeating(), share=share),
-            learner=learner,
-            clock=ManualClock(),
+            shadow=shadow,
+        )
+        return AdaptationCycle(
+            ShiftMonitor(JumpWatch(source)), shadow=shadow, learning=learning, clock=ManualClock()
         )
 
     return build

@@ -7,9 +7,9 @@ import torch
 
 from models.trainable import adaptable_tensors, set_trainable
 from runtime.adaptation.dacs import DacsSelfTraining
+from runtime.adaptation.descent import build_descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
-from runtime.optimizers import build_optimizer
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
 
@@ -21,9 +21,8 @@ def learner_of(student, given):
         student,
         METHODS["dacs"].build(given),
         candidate_of(student, weights, max_drift=float("inf")),
-        optimizer=build_optimizer(recipe, student, learning_rate=recipe.learning_rate),
+        build_descent(recipe, student, learning_rate=recipe.learning_rate),
         ema_decay=recipe.ema_decay,
-        max_gradient_norm=recipe.max_gradient_norm,
         clock=lambda: 0.0,
     )
     return learner, weights

@@ -11,12 +11,12 @@ from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import tensors_digest
 from models.trainable import adaptable_tensors, set_trainable
+from runtime.adaptation.descent import build_descent
 from runtime.adaptation.hamlet import Hamlet, source_scale
 from runtime.adaptation.hamlet_pace import WINDOW
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
-from runtime.optimizers import build_optimizer
 from runtime.shift.light_distance import LightDistance, fitted_light_decoder, light_decoder_of
 from runtime.weights import VersionedWeights
 from tests.fakes import ManualClock
@@ -46,9 +46,8 @@ class Home:
             self.student,
             self.method,
             candidate_of(self.student, self.weights, max_drift=float("inf")),
-            optimizer=build_optimizer(recipe, self.student, learning_rate=recipe.learning_rate),
+            build_descent(recipe, self.student, learning_rate=recipe.learning_rate),
             ema_decay=recipe.ema_decay,
-            max_gradient_norm=recipe.max_gradient_norm,
             clock=lambda: 0.0,
         )
 

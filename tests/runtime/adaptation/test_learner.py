@@ -19,6 +19,7 @@ from models.trainable import (
     trainable_parameters,
 )
 from models.zoo import build_model
+from runtime.adaptation.descent import Descent
 from runtime.adaptation.learner import MAX_REFUSED, RELAX_STEPS, Learner
 from runtime.adaptation.method import Method, Target
 from runtime.adaptation.recollection import CONFIRM_FRAMES, Recollection
@@ -90,7 +91,7 @@ def learner_of(
         student,
         Scripted(*losses),
         candidate_of(student, weights, is_trusted=is_trusted, recollection=recollection),
-        optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3, weight_decay=0.0),
+        Descent(torch.optim.AdamW(trainable_parameters(student), lr=1e-3, weight_decay=0.0)),
         ema_decay=0.9,
         clock=lambda: 1.0,
     )
@@ -137,7 +138,7 @@ def test_a_step_too_far_is_refused(student: nn.Module) -> None:
         student,
         Scripted(good),
         candidate_of(student, weights, max_drift=1e-6),
-        optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-2),
+        Descent(torch.optim.AdamW(trainable_parameters(student), lr=1e-2)),
         ema_decay=0.0,
         clock=lambda: 0.0,
     )
@@ -222,7 +223,7 @@ def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
         model,
         StyledReplay(filled_replay(), device=torch.device("cpu"), generator=torch.Generator().manual_seed(0)),
         candidate_of(model, weights),
-        optimizer=torch.optim.AdamW(trainable_parameters(model), lr=1e-4, weight_decay=0.1),
+        Descent(torch.optim.AdamW(trainable_parameters(model), lr=1e-4, weight_decay=0.1)),
         ema_decay=0.5,
         clock=lambda: 0.0,
     )
@@ -303,7 +304,7 @@ def test_a_method_may_scale_the_rate_and_set_weights_itself(student: nn.Module) 
         student,
         Settling(good),
         candidate_of(student, weights, max_drift=10.0),
-        optimizer=torch.optim.SGD(trainable_parameters(student), lr=1e-2),
+        Descent(torch.optim.SGD(trainable_parameters(student), lr=1e-2)),
         ema_decay=0.0,
         clock=lambda: 1.0,
     )
@@ -327,9 +328,8 @@ def test_moments_do_not_outlive_a_return_to_the_source(student: nn.Module, kind,
         student,
         kind(good, good),
         candidate_of(student, weights, max_drift=10.0),
-        optimizer=torch.optim.SGD(trainable_parameters(student), lr=1e-2, momentum=0.9),
+        Descent(torch.optim.SGD(trainable_parameters(student), lr=1e-2, momentum=0.9), max_gradient_norm=math.inf),
         ema_decay=0.0,
-        max_gradient_norm=math.inf,
         clock=lambda: 1.0,
     )
     learner.learn(TARGET)
@@ -354,10 +354,12 @@ def test_groups_keep_their_own_rates_and_large_gradients_may_stay(student: nn.Mo
         student,
         Scripted(good),
         candidate_of(student, weights, max_drift=100.0),
-        optimizer=torch.optim.SGD([{"params": others}, {"params": classifier, "lr": 1e-2}], lr=1e-3),
+        Descent(
+            torch.optim.SGD([{"params": others}, {"params": classifier, "lr": 1e-2}], lr=1e-3),
+            max_gradient_norm=math.inf,
+        ),
         ema_decay=0.0,
         clock=lambda: 1.0,
-        max_gradient_norm=float("inf"),
     )
     step, _ = learner.learn(TARGET, rate_share=0.5)
     assert (step.outcome, step.learning_rate) == ("applied", 5e-4)

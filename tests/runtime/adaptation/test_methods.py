@@ -9,11 +9,11 @@ from models.segformer import SegmentationModel
 from models.trainable import HEAD_STAGE, adaptable_tensors, frozen_digest, replica, set_trainable, stage_of
 from replay.buffer import ReplayBuffer
 from runtime.adaptation import sar
+from runtime.adaptation.descent import build_descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.config import AdaptationConfig
-from runtime.optimizers import build_optimizer
 from runtime.state import flatten, unflatten
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
@@ -97,7 +97,7 @@ def learner_of(
         student,
         entry.build(given),
         candidate,
-        optimizer=build_optimizer(entry.recipe, student, learning_rate=entry.recipe.learning_rate),
+        build_descent(entry.recipe, student, learning_rate=entry.recipe.learning_rate),
         ema_decay=entry.recipe.ema_decay,
         clock=lambda: 0.0,
     )

@@ -9,11 +9,11 @@ import torch
 
 from models.mit import DropPath
 from models.trainable import adaptable_tensors, set_trainable
+from runtime.adaptation.descent import build_descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Target
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.onda import REFRESH_STEPS, Onda
-from runtime.optimizers import build_optimizer
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import (
     NUM_CLASSES,
@@ -41,9 +41,8 @@ class Run:
             self.student,
             self.method,
             candidate_of(self.student, self.weights, max_drift=float("inf")),
-            optimizer=build_optimizer(recipe, self.student, learning_rate=recipe.learning_rate),
+            build_descent(recipe, self.student, learning_rate=recipe.learning_rate),
             ema_decay=recipe.ema_decay,
-            max_gradient_norm=recipe.max_gradient_norm,
             clock=lambda: 0.0,
         )
 

@@ -9,6 +9,7 @@ import torch
 from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import adaptable_tensors, replica, set_trainable, trainable_parameters
+from runtime.adaptation.descent import Descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials
 from runtime.adaptation.methods import METHODS
@@ -88,7 +89,7 @@ def learner_of(student: SegmentationModel) -> tuple[Learner, Materials]:
         student,
         RottaSelfTraining(given),
         candidate,
-        optimizer=torch.optim.Adam(trainable_parameters(student), lr=1e-3),
+        Descent(torch.optim.Adam(trainable_parameters(student), lr=1e-3)),
         ema_decay=0.999,
         clock=lambda: 0.0,
     )

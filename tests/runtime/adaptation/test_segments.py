@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.trainable import adaptable_tensors, trainable_parameters
+from runtime.adaptation.descent import Descent
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.methods import METHODS
 from runtime.adaptation.segments import Segments
@@ -28,7 +29,7 @@ def make_learner(method: str = "styled") -> tuple[Learner, VersionedWeights]:
         student,
         build(materials(student)),
         candidate_of(student, weights, max_drift=math.inf),
-        optimizer=torch.optim.AdamW(trainable_parameters(student), lr=1e-3),
+        Descent(torch.optim.AdamW(trainable_parameters(student), lr=1e-3)),
         ema_decay=0.9,
         clock=ManualClock(),
     )
