@@ -1,6 +1,5 @@
 """The learner publishes averages, rolls back what failed, and finds its way home."""
 
-import math
 import weakref
 from collections.abc import Callable
 
@@ -9,93 +8,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.adapters import AdapterConfig, attach_adapters
-from models.trainable import (
-    MODES,
-    adaptable_tensors,
-    frozen_digest,
-    outermost_parameters,
-    set_trainable,
-    trainable_parameters,
-)
-from models.zoo import build_model
+from models.trainable import adaptable_tensors, trainable_parameters
 from runtime.adaptation.descent import Descent
 from runtime.adaptation.learner import MAX_REFUSED, RELAX_STEPS, Learner
-from runtime.adaptation.method import Method, Target
 from runtime.adaptation.recollection import CONFIRM_FRAMES, Recollection
-from runtime.adaptation.styled import StyledReplay
 from runtime.library import DomainLibrary
 from runtime.weights import VersionedWeights
 from tests.fakes import make_source
-from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target
-
-TARGET = Target(3, np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8), 0.5)
-
-
-class Scripted(Method):
-    """A method whose losses are functions of the student, one per call."""
-
-    def __init__(self, *losses: Callable[[nn.Module], Tensor | None]) -> None:
-        self.losses = list(losses)
-
-    def loss(self, student: nn.Module, target: Target) -> Tensor | None:
-        assert target is TARGET
-        return self.losses.pop(0)(student)
-
-
-def good(student: nn.Module) -> Tensor:
-    return sum((p.sum() for p in trainable_parameters(student)), torch.zeros(()))
-
-
-def nan(student: nn.Module) -> Tensor:
-    return good(student) * float("nan")
-
-
-def broken(_: nn.Module) -> Tensor:
-    raise RuntimeError("the method fell over")
-
-
-def exploding_gradient(student: nn.Module) -> Tensor:
-    return (good(student) * 0.0).sqrt()  # finite value, gradient 0 * inf = nan
-
-
-def hungry(_: nn.Module) -> Tensor:
-    return torch.empty(1 << 50)  # a pebibyte: the host's allocator says no
-
-
-def starved(_: nn.Module) -> Tensor:
-    raise MemoryError
-
-
-def starved_on_device(_: nn.Module) -> Tensor:
-    raise torch.OutOfMemoryError("CUDA out of memory")
-
-
-@pytest.fixture
-def student() -> nn.Module:
-    torch.manual_seed(0)
-    model = build_model("segformer_b0", num_classes=4)
-    attach_adapters(model, AdapterConfig(stages=(4,)))
-    set_trainable(model, "adapters+head")
-    return model.eval()
-
-
-def learner_of(
-    student: nn.Module,
-    *losses: Callable[[nn.Module], Tensor],
-    is_trusted: bool = True,
-    recollection: Recollection | None = None,
-) -> tuple[Learner, VersionedWeights]:
-    weights = VersionedWeights(adaptable_tensors(student))
-    learner = Learner(
-        student,
-        Scripted(*losses),
-        candidate_of(student, weights, is_trusted=is_trusted, recollection=recollection),
-        Descent(torch.optim.AdamW(trainable_parameters(student), lr=1e-3, weight_decay=0.0)),
-        ema_decay=0.9,
-        clock=lambda: 1.0,
-    )
-    return learner, weights
+from tests.runtime.adaptation.samples import candidate_of
+from tests.runtime.adaptation.scripted import (
+    TARGET,
+    Scripted,
+    broken,
+    exploding_gradient,
+    good,
+    hungry,
+    learner_of,
+    nan,
+    starved,
+    starved_on_device,
+)
 
 
 def test_a_good_step_publishes_the_average(student: nn.Module) -> None:
@@ -175,15 +107,6 @@ def test_failing_again_and_again_starts_over_from_the_source(student: nn.Module)
     assert (step.outcome, step.version) == ("applied", 2)
 
 
-def test_only_the_adaptable_part_moves(student: nn.Module) -> None:
-    before = frozen_digest(student)
-    learner, _ = learner_of(student, good, good, nan)
-    for _ in range(3):
-        learner.learn(TARGET)
-    learner.relax(9)
-    assert frozen_digest(student) == before
-
-
 def test_a_step_out_of_memory_lets_its_tensors_go(student: nn.Module) -> None:
     alive: list[weakref.ref[Tensor]] = []
 
@@ -196,48 +119,6 @@ def test_a_step_out_of_memory_lets_its_tensors_go(student: nn.Module) -> None:
     assert learner.learn(TARGET)[0].outcome == "oom"
     assert alive[0]() is None
     assert all(parameter.grad is None for parameter in trainable_parameters(student))
-
-
-def test_rest_of_the_model_is_as_if_a_shallow_step_had_never_been() -> None:
-    """Its gradient here is the same whatever it is, so values, moments and weight decay must be those of two steps."""
-    values = []
-    for depths in (("all", "head", "all"), ("all", "all")):
-        torch.manual_seed(0)
-        model = make_student()
-        learner, _ = learner_of(model, *[good] * len(depths))
-        outcomes = [learner.learn(TARGET, depth=depth)[0].outcome for depth in depths]
-        assert set(outcomes) == {"applied"}
-        outermost = {id(parameter) for parameter in outermost_parameters(model)}
-        values.append([p.detach() for p in trainable_parameters(model) if id(p) not in outermost])
-    assert len(values[0]) > 0
-    assert all(torch.equal(mixed, plain) for mixed, plain in zip(*values, strict=True))
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_shallow_steps_move_the_outermost_part_alone(mode: str) -> None:
-    torch.manual_seed(0)
-    model = attach_adapters(build_model("segformer_b0", num_classes=4), AdapterConfig(stages=(3, 4))).eval()
-    set_trainable(model, mode)
-    weights = VersionedWeights(adaptable_tensors(model))
-    learner = Learner(
-        model,
-        StyledReplay(filled_replay(), device=torch.device("cpu"), generator=torch.Generator().manual_seed(0)),
-        candidate_of(model, weights),
-        Descent(torch.optim.AdamW(trainable_parameters(model), lr=1e-4, weight_decay=0.1)),
-        ema_decay=0.5,
-        clock=lambda: 0.0,
-    )
-    digest = frozen_digest(model)
-    outermost = {id(parameter) for parameter in outermost_parameters(model)}
-    for depth in ("all", "head", "all", "head", "head"):
-        before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-        step, _ = learner.learn(make_target(), depth=depth)
-        assert step.outcome == "applied"
-        moved = {name for name, p in model.named_parameters() if p.requires_grad and not torch.equal(p, before[name])}
-        shallow = {name for name, p in model.named_parameters() if id(p) in outermost}
-        assert moved & shallow
-        assert bool(moved - shallow) == (depth == "all" and mode != "head")
-    assert frozen_digest(model) == digest
 
 
 def test_a_returning_domain_is_learnt_on_from_where_it_was_left(student: nn.Module) -> None:
@@ -285,84 +166,3 @@ def test_a_frame_that_teaches_nothing_changes_nothing_and_is_no_failure(student:
     step, rollback = learner.learn(TARGET)
     assert (step.outcome, step.version, rollback) == ("skipped", 1, None) and weights.latest.number == 1
     assert all(torch.equal(tensor, before[name]) for name, tensor in adaptable_tensors(student).items())
-
-
-class Settling(Scripted):
-    """Triples the learning rate, then pulls one weight to a constant by itself."""
-
-    def rate(self) -> float:
-        return 3.0
-
-    def settle(self, student: nn.Module) -> None:
-        with torch.no_grad():
-            student.head.classifier.weight.fill_(0.25)
-
-
-def test_a_method_may_scale_the_rate_and_set_weights_itself(student: nn.Module) -> None:
-    weights = VersionedWeights(adaptable_tensors(student))
-    learner = Learner(
-        student,
-        Settling(good),
-        candidate_of(student, weights, max_drift=10.0),
-        Descent(torch.optim.SGD(trainable_parameters(student), lr=1e-2)),
-        ema_decay=0.0,
-        clock=lambda: 1.0,
-    )
-    step, _ = learner.learn(TARGET, rate_share=0.5)
-    assert step.outcome == "applied" and step.learning_rate == pytest.approx(1.5e-2)
-    assert bool((weights.latest.tensors["head.classifier.weight"] == 0.25).all())
-
-
-class Forgetful(Scripted):
-    """Takes one weight back to where it was, and says so."""
-
-    def starts_over(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(("kind", "travelled"), [(Scripted, 0.01 + 0.019), (Forgetful, 0.01 + 0.01)])
-def test_moments_do_not_outlive_a_return_to_the_source(student: nn.Module, kind, travelled: float) -> None:
-    """Momentum 0.9 makes the second of two equal steps 1.9 times as long, unless the first is forgotten."""
-    weights = VersionedWeights(adaptable_tensors(student))
-    learner = Learner(
-        student,
-        kind(good, good),
-        candidate_of(student, weights, max_drift=10.0),
-        Descent(torch.optim.SGD(trainable_parameters(student), lr=1e-2, momentum=0.9), max_gradient_norm=math.inf),
-        ema_decay=0.0,
-        clock=lambda: 1.0,
-    )
-    learner.learn(TARGET)
-    learner.learn(TARGET)
-    name = "head.classifier.bias"
-    offset = weights.source.tensors[name] - weights.latest.tensors[name]
-    assert torch.allclose(offset, torch.full_like(offset, travelled), atol=1e-6)
-
-
-def test_a_loss_without_a_graph_publishes_what_the_method_moved(student: nn.Module) -> None:
-    learner, weights = learner_of(student, lambda _: torch.tensor(0.5))
-    step, _ = learner.learn(TARGET)
-    assert (step.outcome, step.loss, weights.latest.number) == ("applied", 0.5, 1)
-
-
-def test_groups_keep_their_own_rates_and_large_gradients_may_stay(student: nn.Module) -> None:
-    """SGD moves each weight by rate x gradient, which is 1 everywhere: the norm is far above 1."""
-    weights = VersionedWeights(adaptable_tensors(student))
-    classifier = list(student.head.classifier.parameters())
-    others = [p for p in trainable_parameters(student) if all(p is not own for own in classifier)]
-    learner = Learner(
-        student,
-        Scripted(good),
-        candidate_of(student, weights, max_drift=100.0),
-        Descent(
-            torch.optim.SGD([{"params": others}, {"params": classifier, "lr": 1e-2}], lr=1e-3),
-            max_gradient_norm=math.inf,
-        ),
-        ema_decay=0.0,
-        clock=lambda: 1.0,
-    )
-    step, _ = learner.learn(TARGET, rate_share=0.5)
-    assert (step.outcome, step.learning_rate) == ("applied", 5e-4)
-    for name, rate in (("head.classifier.bias", 5e-3), ("head.bn.bias", 5e-4)):
-        moved = weights.source.tensors[name] - weights.latest.tensors[name]
-        assert torch.allclose(moved, torch.full_like(moved, rate), atol=1e-7)
