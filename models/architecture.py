@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models.hrda import PREFIX as HRDA
 from models.light_decoder import PREFIX as LIGHT
 from models.mit import MIT_CONFIGS, NUM_STAGES
 from models.rearrangement import FUSE
@@ -21,6 +22,7 @@ from models.zoo import SEGFORMER_CHANNELS
 
 CONV1_CHANNELS = 256
 CLASSIFIER = "head.classifier.weight"
+OF_SCALES = "encoder.base."  # HRDA's encoder
 BLOCK = re.compile(r"encoder\.stages\.(\d)\.blocks\.(\d+)\.")
 
 
@@ -37,12 +39,26 @@ def architecture_of(state: Mapping[str, Tensor], *, is_rectified: bool = False) 
 
     CheckpointInvalid where there is none.
     """
+    if any(name.startswith(OF_SCALES) for name in state):
+        of_one = architecture_of(of_part(state, "base"), is_rectified=is_rectified)
+        return Architecture(HRDA + of_one.model, of_one.num_classes)
     size = _size(state)
     if not any(name.startswith("head.") for name in state):
         return Architecture(f"segformer_{size}", None)
     if CLASSIFIER not in state:
         raise CheckpointInvalid("a head without a classifier; the file is incomplete, copy or download it again")
     return Architecture(f"{_stem(state, size, is_rectified=is_rectified)}_{size}", state[CLASSIFIER].shape[0])
+
+
+def of_part(state: Mapping[str, Tensor], head: str) -> dict[str, Tensor]:
+    """Of HRDA's network: its encoder with one of its heads, base or attention, by the names these have alone."""
+    stems = {OF_SCALES: "encoder.", f"head.{head}.": "head."}
+    return {
+        name.replace(stem, plain, 1): tensor
+        for name, tensor in state.items()
+        for stem, plain in stems.items()
+        if name.startswith(stem)
+    }
 
 
 def _size(state: Mapping[str, Tensor]) -> str:

@@ -28,7 +28,7 @@ from models.tensorfile import CheckpointInvalid
 from models.weightfile import NETWORKS, WeightFile
 from models.zoo import build_model
 
-CLASSIFIERS = ("head.classifier.", LIGHT + "classifier.")
+CLASSIFIERS = ("head.classifier.", LIGHT + "classifier.", "head.base.classifier.", "head.attention.classifier.")
 COUNTER = "num_batches_tracked"  # of batch norms; without effect here, and missing from old files
 
 
@@ -174,7 +174,8 @@ def _fitted(
         elif tensor.shape == like.shape or _squeezed(tensor) == _squeezed(like):
             complete[name] = tensor.reshape(like.shape).to(like.dtype).contiguous()
         elif name.startswith(CLASSIFIERS) and is_new:
-            complete[name] = fresh["head." + name[name.index("classifier.") :]].reshape(like.shape)
+            drawn_as = name if name in fresh else "head." + name[name.index("classifier.") :]
+            complete[name] = fresh[drawn_as].reshape(like.shape)
             drawn.append(name)
         else:
             mismatched[name] = Mismatch(name, tuple(tensor.shape), tuple(like.shape))

@@ -20,7 +20,7 @@ from models.conversion import convert
 from models.layouts.layout import BLOCK, LAST, STAGE, Layout, compiled
 from models.light_decoder import PREFIX as LIGHT
 from models.mit import NUM_STAGES
-from models.rearrangement import FUSE
+from models.rearrangement import FUSED
 from models.tensorfile import CheckpointInvalid, write_atomically, write_tensors
 from models.weightfile import ONLY, WeightFile
 
@@ -71,7 +71,7 @@ def _arranged(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
                 raise CheckpointInvalid(f"{name} is not the head's own, and {layout.title} has no place for another")
         elif splits and ".attn.kv." in name:
             arranged[name.replace(".kv.", ".k.")], arranged[name.replace(".kv.", ".v.")] = tensor.chunk(2)
-        elif name == FUSE and layout.fuses_shallow_first:
+        elif name.endswith(FUSED) and layout.fuses_shallow_first:
             arranged[name] = torch.cat(tensor.chunk(NUM_STAGES, dim=1)[::-1], dim=1)
         else:
             arranged[name] = tensor[:, :, None, None] if name in AS_CONVOLUTIONS else tensor

@@ -1,4 +1,4 @@
-"""SegFormer's and DAFormer's networks as they were published, on tensors arranged as a file holds them.
+"""SegFormer's, DAFormer's and HRDA's networks as they were published, on tensors arranged as a file holds them.
 
     logits_BKHW = published_logits(tensors, x_B3HW, shallow_first=True)
 
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.architecture import of_part
 from models.daformer import BLOCK_SIDE, RATES
 from models.mit import NUM_HEADS, NUM_STAGES, STRIDES
 
@@ -36,6 +37,29 @@ def published_logits(tensors: Tensors, x_B3HW: Tensor, *, shallow_first: bool, e
         maps.append(F.interpolate(map_BEHW, size=size_HW, mode="bilinear", align_corners=False))
     stacked = torch.cat(maps if shallow_first else maps[::-1], dim=1)
     return F.conv2d(_fused(tensors, stacked), tensors["head.classifier.weight"], tensors["head.classifier.bias"])
+
+
+def published_in_two_scales(tensors: Tensors, x_B3HW: Tensor, *, shallow_first: bool, eps: float = 1e-5) -> Tensor:
+    """HRDA's logits (B, K, H / 4, W / 4): the halved image, and windows of its size half a window apart."""
+    whole, says = of_part(tensors, "base"), of_part(tensors, "attention")
+    h, w = x_B3HW.shape[-2] // 2, x_B3HW.shape[-1] // 2
+    halved = F.interpolate(x_B3HW, size=(h, w), mode="bilinear", align_corners=False)
+    coarse = published_logits(whole, halved, shallow_first=shallow_first, eps=eps)
+    trust = published_logits(says, halved, shallow_first=shallow_first, eps=eps).sigmoid()
+    fine = coarse.new_zeros(*coarse.shape[:2], x_B3HW.shape[-2] // 4, x_B3HW.shape[-1] // 4)
+    num_seen = torch.zeros_like(fine)
+    for top in (0, h // 2, h):
+        for left in (0, w // 2, w):
+            window = x_B3HW[..., top : top + h, left : left + w]
+            place = (..., slice(top // 4, (top + h) // 4), slice(left // 4, (left + w) // 4))
+            fine[place] += published_logits(whole, window, shallow_first=shallow_first, eps=eps)
+            num_seen[place] += 1
+    size_HW = fine.shape[-2:]
+    rest, trust = (
+        F.interpolate(map_BKhw, size=size_HW, mode="bilinear", align_corners=False)
+        for map_BKhw in ((1 - trust) * coarse, trust)
+    )
+    return rest + trust * fine / num_seen
 
 
 def published_features(tensors: Tensors, x_B3HW: Tensor, *, eps: float = 1e-5) -> list[Tensor]:

@@ -18,6 +18,7 @@ from models.light_decoder import PREFIX as LIGHT
 from models.mit import NUM_STAGES
 
 FUSE = "head.linear_fuse.weight"
+FUSED = "linear_fuse.weight"  # FUSE's end, and that of the others a network in several resolutions has
 BN_EPS = 1e-5
 BN_LEAVES = ("weight", "bias", "running_mean", "running_var")
 
@@ -79,11 +80,13 @@ def _fold(state: dict[str, Tensor]) -> tuple[str, ...]:
 
 def _turn(state: dict[str, Tensor]) -> tuple[str, ...]:
     """The input channels of `linear_fuse` from shallowest first to deepest first, in blocks of E."""
-    weight_EF11 = state.get(FUSE)
-    if weight_EF11 is None or weight_EF11.ndim != 4 or weight_EF11.shape[1] % NUM_STAGES:
-        return ()
-    state[FUSE] = torch.cat(weight_EF11.chunk(NUM_STAGES, dim=1)[::-1], dim=1)
-    return (FUSE,)
+    turned = []
+    for name, weight_EF11 in state.items():
+        if name.endswith(FUSED) and weight_EF11.ndim == 4 and weight_EF11.shape[1] % NUM_STAGES == 0:
+            turned.append(name)
+    for name in turned:
+        state[name] = torch.cat(state[name].chunk(NUM_STAGES, dim=1)[::-1], dim=1)
+    return tuple(turned)
 
 
 def _complete_light_decoder(state: dict[str, Tensor]) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from models.checkpoint import load_into
 from models.conversion import Conversion
+from models.layouts.hrda import HRDA
 from models.layouts.mmsegmentation import MMSEGMENTATION
 from models.light_decoder import PREFIX as LIGHT
-from models.published import published_features, published_logits
+from models.published import published_features, published_in_two_scales, published_logits
 from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 
@@ -36,7 +37,8 @@ def self_test(conversion: Conversion) -> float:
             difference = max(map(_difference, ours, published_features(tensors, x_B3HW, eps=eps)))
         else:
             shallow_first = conversion.layout.fuses_shallow_first or not conversion.has_linear_fuse
-            published = published_logits(tensors, x_B3HW, shallow_first=shallow_first, eps=eps)
+            answer = published_in_two_scales if conversion.layout is HRDA else published_logits
+            published = answer(tensors, x_B3HW, shallow_first=shallow_first, eps=eps)
             difference = _difference(model.eval()(x_B3HW), published)
     if not difference <= TOLERANCE:
         raise CheckpointInvalid(

@@ -23,7 +23,7 @@ class ConvertConfig:
 
     to: Path
     """File to write (.safetensors; in another layout than ours .pth too)."""
-    layout: Literal["native", "nvlabs", "huggingface", "hamlet", "daformer"] = "native"
+    layout: Literal["native", "nvlabs", "huggingface", "hamlet", "daformer", "hrda"] = "native"
     """Whose names and arrangement to write; native is a checkpoint that runs."""
     network: str | None = None
     """Which of several networks in the file: model, ema_model or imnet_model; the first of them by default."""
