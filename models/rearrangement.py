@@ -80,10 +80,11 @@ def _fold(state: dict[str, Tensor]) -> tuple[str, ...]:
 
 def _turn(state: dict[str, Tensor]) -> tuple[str, ...]:
     """The input channels of `linear_fuse` from shallowest first to deepest first, in blocks of E."""
-    turned = []
-    for name, weight_EF11 in state.items():
-        if name.endswith(FUSED) and weight_EF11.ndim == 4 and weight_EF11.shape[1] % NUM_STAGES == 0:
-            turned.append(name)
+    turned = [
+        name
+        for name, weight_EF11 in state.items()
+        if name.endswith(FUSED) and weight_EF11.ndim == 4 and weight_EF11.shape[1] % NUM_STAGES == 0
+    ]
     for name in turned:
         state[name] = torch.cat(state[name].chunk(NUM_STAGES, dim=1)[::-1], dim=1)
     return tuple(turned)

@@ -87,14 +87,15 @@ def build_adaptation(
     device = next(model.parameters()).device
     library = _library(config, given, entry)
     shadow = ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share)
-    governor = Governor(
-        period_s=1.0 / fps if config.run.pace == "live" else math.inf,
-        memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
-    )
     learner = _learner(config, given, entry, generator, library, clock=clock)
-    learning = None if learner is None else Learning(
-        learner, schedule=_schedule(config.adaptation, entry), governor=governor, shadow=shadow
-    )
+    learning = None
+    if learner is not None:
+        governor = Governor(
+            period_s=1.0 / fps if config.run.pace == "live" else math.inf,
+            memory_share=no_memory_fact if is_lockstep else memory_share(device),  # lockstep looks at no machine
+        )
+        schedule = _schedule(config.adaptation, entry)
+        learning = Learning(learner, schedule=schedule, governor=governor, shadow=shadow)
     cycle = AdaptationCycle(
         _monitor(config, given), shadow=shadow, learning=learning, clock=clock, snapshots=snapshots
     )

@@ -122,8 +122,8 @@ class AdaptationConfig:
     budget: int = 16
     """Frames after a detected shift of which every one is learned from; of later ones one in eight is."""
     serve_below: float = 0.985
-    """Serve what was learnt where it answers as frozen on less than this share of pixels, the more the less it does;
-    1 serves all of it always."""
+    """Serve what was learnt where it answers as frozen on less than this share of pixels, the more the less it does
+    and the further the weather is from the source; 1 serves all of it always."""
 
     def __post_init__(self) -> None:
         parse_components(self.with_)

@@ -2,7 +2,9 @@
 resolutions (`models.hrda`).
 
 One encoder, one head under `decode_head.head`, and under `decode_head.scale_attention` a second head that says which
-resolution to believe, a DAFormer head with a 1 x 1 convolution to fuse. The published networks answer per class.
+resolution to believe, a DAFormer head with a 1 x 1 convolution to fuse. The published networks say so per class. On
+1024 x 1024 pixels they have nine windows of 512, as here; larger images they cut into overlapping parts of that size,
+where `models.hrda` has nine larger windows.
 """
 
 from models.layouts.daformer import DAFORMER
