@@ -54,10 +54,11 @@ class KeptDomain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A kept domain and its distance, in units of the source's edge, from the frame that was asked about."""
+    """A kept domain, its distance from the frame that was asked about and from the source, in units of its edge."""
 
     domain: KeptDomain
     distance: float
+    from_source: float
 
 
 class DomainLibrary:
@@ -91,7 +92,7 @@ class DomainLibrary:
 
     def is_of_source(self, features_F: np.ndarray) -> bool:
         """Whether a single frame like this lies within the edge of the source."""
-        return self._source.distance(features_F) <= self._source.threshold
+        return self._from_source(features_F) <= 1.0
 
     def is_near(self, first_F: np.ndarray, second_F: np.ndarray) -> bool:
         """Whether two appearances are no further apart than source samples from the source: maybe the same domain."""
@@ -157,8 +158,14 @@ class DomainLibrary:
 
     def _by_distance(self, features_F: np.ndarray) -> list[Found]:
         """All domains, the nearest first."""
-        found = [Found(domain, self._separation(features_F, domain.appearance_F)) for domain in self._domains]
+        found = [
+            Found(domain, self._separation(features_F, domain.appearance_F), self._from_source(domain.appearance_F))
+            for domain in self._domains
+        ]
         return sorted(found, key=lambda one: one.distance)
+
+    def _from_source(self, features_F: np.ndarray) -> float:
+        return self._source.distance(features_F) / self._source.threshold
 
     def _separation(self, first_F: np.ndarray, second_F: np.ndarray) -> float:
         return self._source.separation(first_F, second_F) / self._source.threshold

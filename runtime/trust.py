@@ -36,7 +36,7 @@ class Trust:
         self._below = below
         self._readings: deque[float] = deque(maxlen=READINGS)
         self._agreement = nan
-        self._share = self._earned(nan)
+        self._share = 1.0 if self._is_blind else 0.0
 
     @property
     def is_blind(self) -> bool:
@@ -71,31 +71,33 @@ class Trust:
         self._readings.append(agreement)
         if self._is_blind or len(self._readings) < READINGS:
             return False
-        self._agreement = median(self._readings)
-        most = min(1.0, max(0.0, (distance - 1.0) / (FULL_DISTANCE - 1.0)))
-        before, self._share = self.is_adapted, min(most, self._earned(self._agreement))
-        return self.is_adapted != before
+        return self._decide(median(self._readings), distance)
 
     def doubt(self) -> None:
         """The stream has changed: decide on new readings alone. Until then things stay."""
         self._readings.clear()
 
-    def take_up(self, agreement: float) -> bool:
-        """Go on from what was read when this domain was left, nan for nothing; new readings may overturn it. Whether
-        `is_adapted` changed.
+    def take_up(self, agreement: float, *, distance: float) -> bool:
+        """Go on from what was read when this domain, at that distance from the source, was left, nan for nothing; new
+        readings may overturn it. Whether `is_adapted` changed.
         """
-        before, self._agreement, self._share = self.is_adapted, agreement, self._earned(agreement)
         self._readings.clear()
-        return before != self.is_adapted
+        return self._decide(agreement, distance)
 
     def reset(self) -> bool:
         """Back to the frozen model; whether that is a change."""
-        return self.take_up(nan)
+        return self.take_up(nan, distance=1.0)
 
-    def _earned(self, agreement: float) -> float:
+    def _decide(self, agreement: float, distance: float) -> bool:
+        was_adapted, self._agreement = self.is_adapted, agreement
+        self._share = self._decided(agreement, distance)
+        return self.is_adapted != was_adapted
+
+    def _decided(self, agreement: float, distance: float) -> float:
         if self._is_blind:
             return 1.0
-        return 0.0 if isnan(agreement) else min(1.0, max(0.0, (self._below - agreement) / RAMP))
+        earned = 0.0 if isnan(agreement) else (self._below - agreement) / RAMP
+        return min(1.0, max(0.0, min(earned, (distance - 1.0) / (FULL_DISTANCE - 1.0))))
 
     def state(self) -> State:
         """Readings and decision."""

@@ -144,7 +144,7 @@ class Candidate:
             return (self._recalled(frame_index, found, refusal),)
         self._appearance_F = found.domain.appearance_F
         recollection.take_up(found)
-        is_changed = self._trust.take_up(found.domain.agreement)
+        is_changed = self._trust.take_up(found.domain.agreement, distance=found.from_source)
         self._accept(frame_index)
         recalled = self._recalled(frame_index, found, "")
         return (recalled, self._changed(frame_index, found.domain.agreement)) if is_changed else (recalled,)

@@ -96,9 +96,16 @@ def test_after_a_change_of_the_stream_new_readings_alone_count() -> None:
 
 def test_what_a_domain_had_earned_is_taken_up_and_may_be_lost_again() -> None:
     trust = Trust()
-    assert trust.take_up(0.4) and trust.share == 1.0 and trust.agreement == 0.4
-    assert trust.take_up(math.nan) and trust.share == 0.0
-    assert not trust.take_up(0.999)
+    assert trust.take_up(0.4, distance=FAR) and trust.share == 1.0 and trust.agreement == 0.4
+    assert trust.take_up(math.nan, distance=FAR) and trust.share == 0.0
+    assert not trust.take_up(0.999, distance=FAR)
+
+
+def test_a_domain_near_the_source_that_returns_has_no_more_served_than_when_it_was_left() -> None:
+    trust = told(*[0.4] * READINGS, distance=1.25)
+    share = trust.share
+    trust.reset()
+    assert trust.take_up(0.4, distance=1.25) and trust.share == share == pytest.approx(0.25)
 
 
 @given(st.lists(SHARES, max_size=9))

@@ -92,7 +92,7 @@ def domains() -> DomainLibrary:
 
 
 def learnt_in_rain(
-    student: nn.Module, library: DomainLibrary, *, is_trusted: bool
+    student: nn.Module, library: DomainLibrary, *, is_trusted: bool, looks_F: np.ndarray = RAIN
 ) -> tuple[Candidate, VersionedWeights]:
     """A tenth beyond the source, submitted often enough to be kept, worth serving or not, and then left."""
     weights = VersionedWeights(adaptable_tensors(student))
@@ -100,10 +100,10 @@ def learnt_in_rain(
     candidate.follow({name: tensor * 1.1 for name, tensor in weights.source.tensors.items()}, share=1.0)
     if is_trusted:
         for _ in range(READINGS):
-            candidate.weigh(make_prediction(), np.full((32, 64), 9, np.uint8), distance=3.0)
+            candidate.weigh(make_prediction(), np.full((32, 64), 9, np.uint8), distance=looks_F.item())
     for frame_index in range(FIRST_STEPS):
-        candidate.recall(frame_index, RAIN)
-        candidate.submit(frame_index, RAIN)
+        candidate.recall(frame_index, looks_F)
+        candidate.submit(frame_index, looks_F)
     candidate.distrust(90)
     candidate.start_over()
     assert weights.latest.number == 0 and len(library.domains) == 1
@@ -129,6 +129,16 @@ def test_a_domain_not_worth_serving_returns_in_the_shadow(student: nn.Module) ->
     candidate, weights = learnt_in_rain(student, domains(), is_trusted=False)
     (recall,) = recalled(candidate)
     assert isinstance(recall, Recall) and recall.version == 0 and weights.latest is weights.source
+    assert holds(candidate.good, weights.source.tensors, 1.1)
+
+
+def test_of_a_domain_near_the_source_as_much_serves_when_it_returns_as_is_away_from_the_source(
+    student: nn.Module,
+) -> None:
+    drizzle_F = np.array([1.5])
+    candidate, weights = learnt_in_rain(student, domains(), is_trusted=True, looks_F=drizzle_F)
+    recalled(candidate, drizzle_F)
+    assert holds(weights.latest.tensors, weights.source.tensors, 1.05)
     assert holds(candidate.good, weights.source.tensors, 1.1)
 
 
