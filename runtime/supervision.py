@@ -22,7 +22,7 @@ FIRST_FRAME_LIMIT_S = 30.0  # a stream may have to load or connect
 INFERENCE_LIMIT_S = 30.0
 LEARNER_LIMIT_S = 8.0
 RECENT_INFERENCES = 100  # of which the middle one counts: a hiccup tells nothing of how long a step takes
-LIMIT_INFERENCES = 20  # a step of the dearest method costs six forward passes, and both threads share the cores
+LIMIT_INFERENCES = 30  # a step of the dearest method costs twenty forward passes, and both threads share the cores
 
 MAX_RESTARTS = 3
 RESTART_WINDOW_S = 300.0
@@ -100,7 +100,8 @@ SILENCES = {
 
 
 class RestartingCycle:
-    """The adaptation cycle, taken up again from the newest version when it raises; too often, and it stays off.
+    """The adaptation cycle, taken up again from the newest version when it raises; too often, and it stays off. Nobody
+    would then see that what it learnt is of no use any more, so the source weights serve from there on.
 
     Owned by the thread that calls `consider`. No failure of learning gets past it.
     """
@@ -127,6 +128,7 @@ class RestartingCycle:
             yield Fault("learner", f"{type(failure).__name__}: {failure}", now_s)
             if len(self._restarts) == MAX_RESTARTS and now_s - self._restarts[0] <= RESTART_WINDOW_S:
                 self._is_off = True
+                self._cycle.give_up()
                 detail = f"restarted {MAX_RESTARTS} times in {RESTART_WINDOW_S / 60:.0f} minutes; learning stays off"
                 yield Fault("learner", detail, now_s)
                 yield WorkerChanged("learner", "off", now_s)

@@ -42,8 +42,9 @@ def test_inline_learns_between_two_frames_in_the_inference_thread() -> None:
 
 
 def test_learning_that_fails_inline_is_restarted_three_times_then_stays_off() -> None:
-    seen = drive(ListedStream(20), cycle=Watching(fail), adapt="inline")
-    assert indices(seen, events.Prediction) == list(range(20))
+    cycle = Watching(fail)
+    seen = drive(ListedStream(20), cycle=cycle, adapt="inline")
+    assert indices(seen, events.Prediction) == list(range(20)) and cycle.is_given_up.is_set()
     assert changes(seen) == [("learner", state) for state in ("restarted", "restarted", "restarted", "off")]
     assert [detail for _, detail in faults(seen)] == [
         *(f"RuntimeError: broke at {index}" for index in range(4)),
