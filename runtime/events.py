@@ -1,8 +1,7 @@
 """What happened, as records: everything observers (metrics, run record, page, panel, scores) ever learn.
 
 Events carry facts and no behaviour. Every event is handed once to each observer; observers return nothing and steer
-nothing.
-Arrays inside are shared, never written to.
+nothing. Arrays inside are shared, never written to.
 """
 
 # H height, W width (h w of the logits)
@@ -123,9 +122,8 @@ class FrameGated:
 
 @dataclass(frozen=True, slots=True)
 class AdaptationStep:
-    """One attempt to learn. `outcome`: applied, shadowed (learnt, while the frozen model serves), skipped
-    (the frame taught nothing), nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled back to the
-    source).
+    """One attempt to learn. `outcome`: applied, shadowed (learnt, while the frozen model serves), skipped (the frame
+    taught nothing), nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled back to the source).
 
     `version` is the one it published, or the one that goes on serving when it was not applied. `loss` is nan where none
     was computed.
@@ -148,6 +146,19 @@ class Rollback:
     frame_index: int
     version: int
     reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What was learnt was compared with the frozen model on a frame; `agreement` is the share of pixels in [0, 1].
+
+    `num_forwards` it takes: one of the frozen model, one of what was learnt unless that answered the frame.
+    """
+
+    frame_index: int
+    agreement: float
+    num_forwards: int
     at_s: float
 
 

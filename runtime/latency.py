@@ -31,7 +31,9 @@ class Latency(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """The same for every answer and for every step, whatever was measured; upkeep is free."""
+    """The same for every answer and for every step, whatever was measured; upkeep, which has no forward pass in it, is
+    free.
+    """
 
     answer: float
     step: float

@@ -21,6 +21,7 @@ from runtime.events import (
     ShiftScore,
     SnapshotTaken,
     TrustChanged,
+    Weighed,
     WorkerChanged,
 )
 
@@ -33,6 +34,7 @@ Event = (
     | FrameGated
     | AdaptationStep
     | Rollback
+    | Weighed
     | TrustChanged
     | Recall
     | ShiftScore

@@ -6,8 +6,9 @@ one step, further answers wait for it. Visibility is strict: a version serves on
 ended, so that no answer profits from learning that is still going on. By constant latencies a run repeats bit for bit.
 
 What it claims: order and timing of captures, answers, drops and versions under these latencies. What it does not: a
-step may be cut at any point for nothing, latencies do not grow with load, and the shadow is free, hence also comparing
-adapted and frozen model where it answered. Of measured times all else that the learner does is charged.
+step may be cut at any point for nothing, latencies do not grow with load, and the shadow, which scores, is free. To
+weigh adapted against frozen model takes as long as answering the frame, once or twice, whoever answered it for the
+scores. Of measured times all else that the learner does is charged.
 """
 
 import math
@@ -17,7 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.events import AdaptationStep, FrameDropped, Prediction, ShadowPrediction
+from runtime.events import AdaptationStep, FrameDropped, Prediction, ShadowPrediction, Weighed
 from runtime.inbox import INBOX_CAPACITY
 from runtime.intake import FrameCheck, Freshness, captured
 from runtime.latency import LIGHT_OUTCOMES, Latency
@@ -118,6 +119,7 @@ class SimulatedLearning:
 
     def _consider(self, predictions: list[Prediction]) -> Generator[Event, None, float]:
         """What the cycle does with them, durations being the simulation's; returns the seconds all of it takes."""
+        answers_s = {one.frame.index: one.finished_at_s - one.started_at_s for one in predictions}
         work_s, measured_s = 0.0, self._measure()
         for event in self._cycle.consider(predictions):
             took_s = self._measure() - measured_s
@@ -128,6 +130,9 @@ class SimulatedLearning:
                     step_s = self._latency.step_s(took_s)
                     work_s += step_s
                     yield replace(event, duration_s=step_s)
+                case Weighed(frame_index=frame_index, num_forwards=num_forwards):
+                    work_s += num_forwards * answers_s[frame_index]
+                    yield event
                 case _:
                     work_s += self._latency.upkeep_s(took_s)
                     yield event

@@ -54,6 +54,7 @@ class SummaryBuilder:
         self._outcomes: Counter[str] = Counter()
         self._rollbacks = 0
         self._recalls = 0
+        self._weighing_forwards = 0
         self._versions: tuple[int, int] | None = None
         self._answered_at_s = (math.nan, math.nan)
         self._earlier_s = 0.0  # wall time before this process took the run up
@@ -83,6 +84,8 @@ class SummaryBuilder:
                 self._rollbacks += 1
             case events.Recall(refusal=""):
                 self._recalls += 1
+            case events.Weighed(num_forwards=num_forwards):
+                self._weighing_forwards += num_forwards
             case events.GovernorChanged(name=name):
                 self._levels.moved(name)
             case events.ShiftEvent():
@@ -166,6 +169,7 @@ class SummaryBuilder:
             "times": {name: sketch.state() for name, sketch in self._sketches().items()},
             "rollbacks": self._rollbacks,
             "recalls": self._recalls,
+            "weighing_forwards": self._weighing_forwards,
             "versions": None if self._versions is None else list(self._versions),
             "wall_s": 0.0 if math.isnan(wall_s) else wall_s,
             "num_shifts": self._num_shifts,
@@ -182,6 +186,7 @@ class SummaryBuilder:
                 "times": dict(times),
                 "rollbacks": int(rollbacks),
                 "recalls": int(recalls),
+                "weighing_forwards": int(weighing_forwards),
                 "versions": list() | None as versions,
                 "wall_s": float(wall_s),
                 "num_shifts": int(num_shifts),
@@ -198,7 +203,7 @@ class SummaryBuilder:
                 raise ValueError(f"not the state of a summary: it has the keys {sorted(state)}")
         self._levels.load_state(levels)
         self._num_captured = len(self._latencies_ms) + sum(self._dropped.values())
-        self._recalls = recalls
+        self._recalls, self._weighing_forwards = recalls, weighing_forwards
         self._rollbacks, self._confidence_sum, self._earlier_s = rollbacks, confidence_sum, wall_s
         self._versions = None if versions is None else (versions[0], versions[1])
         self._num_shifts = num_shifts
@@ -233,6 +238,8 @@ class SummaryBuilder:
         started, finished = self._started, self._finished
         step_ms = percentiles(self._steps_ms)
         del step_ms["max"]
+        in_forwards = _ratio(self._steps_ms.sum, self._inferences_ms.sum)
+        weighing = self._weighing_forwards / max(1, len(self._inferences_ms))
         return {
             "steps_applied": self._outcomes["applied"] + self._outcomes["shadowed"],
             "steps_refused": sum(n for outcome, n in self._outcomes.items() if outcome not in EFFECTIVE_OUTCOMES),
@@ -243,7 +250,8 @@ class SummaryBuilder:
             "step_ms": step_ms,
             "levels": self._levels.by_level(),
             "duty": None if started and started.latency else _ratio(self._steps_ms.sum / 1e3, wall_s),
-            "forwards_per_frame": _ratio(self._steps_ms.sum, self._inferences_ms.sum),
+            "forwards_per_frame": in_forwards,
+            "all_forwards_per_frame": None if in_forwards is None else in_forwards + weighing,
             "trainable_parameters": started and started.trainable_parameters,
             "total_parameters": started and started.total_parameters,
             "first_version": self._versions and self._versions[0],

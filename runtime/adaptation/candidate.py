@@ -19,7 +19,7 @@ from torch import Tensor
 from models.segformer import SegmentationModel
 from models.trainable import load_adaptable
 from runtime.adaptation.recollection import Recollection
-from runtime.events import Prediction, Recall, TrustChanged
+from runtime.events import Prediction, Recall, TrustChanged, Weighed
 from runtime.guard import Guard
 from runtime.library import Found
 from runtime.serving import SwappedReplica
@@ -149,21 +149,26 @@ class Candidate:
         recalled = self._recalled(frame_index, found, "")
         return (recalled, self._changed(frame_index, found.domain.agreement)) if is_changed else (recalled,)
 
-    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float) -> TrustChanged | None:
+    def weigh(
+        self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float
+    ) -> Sequence[Weighed | TrustChanged]:
         """Compare adapted and frozen on a frame just predicted, in weather at that distance from the source (1 is its
-        edge); the change of what serves, if that is the outcome.
+        edge); the outcome, and the change of what serves, if it is one.
 
         Costs a forward pass unless all that was learnt serves; what is served is a few steps older than the average.
         """
+        frame = prediction.frame
         is_served = prediction.version != 0 and self._trust.share == 1.0
-        learnt_HW = prediction.labels_HW if is_served else self._replica.answer(prediction.frame.image_HWC).labels_HW
-        is_changed = self._trust.update(agreement(learnt_HW, frozen_HW), distance=distance)
+        learnt_HW = prediction.labels_HW if is_served else self._replica.answer(frame.image_HWC).labels_HW
+        reading = agreement(learnt_HW, frozen_HW)
+        is_changed = self._trust.update(reading, distance=distance)
         if self._recollection is not None:
             self._recollection.weighed(self._trust.agreement)
+        weighed = Weighed(frame.index, reading, num_forwards=1 if is_served else 2, at_s=self._clock())
         if not is_changed:
-            return None
-        self._serve(prediction.frame.index)
-        return self._changed(prediction.frame.index, self._trust.agreement)
+            return (weighed,)
+        self._serve(frame.index)
+        return weighed, self._changed(frame.index, self._trust.agreement)
 
     def doubt(self) -> None:
         """The stream has changed: whether to serve is to be found out anew."""

@@ -22,7 +22,7 @@ from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.descent import Descent
 from runtime.adaptation.method import Method, Target
 from runtime.effort import Depth
-from runtime.events import AdaptationStep, Prediction, Recall, Rollback, TrustChanged
+from runtime.events import AdaptationStep, Prediction, Recall, Rollback, TrustChanged, Weighed
 from runtime.state import State, kept, restore, state_of
 
 RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
@@ -121,9 +121,11 @@ class Learner:
             self._take(self._candidate.good)
         return events
 
-    def weigh(self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float) -> TrustChanged | None:
+    def weigh(
+        self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float
+    ) -> Sequence[Weighed | TrustChanged]:
         """Compare adapted and frozen (uint8 labels) on a frame just predicted, in weather at that distance from the
-        source (1 is its edge); what serves now, if that changed.
+        source (1 is its edge); what came of it, and what serves now, if that changed.
         """
         return self._candidate.weigh(prediction, frozen_HW, distance=distance)
 

@@ -87,9 +87,7 @@ class Learning:
         if learner.is_at_source or not learner.is_weighed or frame_index < self._weighed_frame + period:
             return
         self._weighed_frame = frame_index
-        changed = learner.weigh(prediction, self._shadow.frozen_labels(prediction), distance=distance)
-        if changed is not None:
-            yield changed
+        yield from learner.weigh(prediction, self._shadow.frozen_labels(prediction), distance=distance)
 
     def _step(self, prediction: Prediction, distance: float, appearance_F: np.ndarray | None) -> Iterator[Event]:
         frame, learner = prediction.frame, self._learner

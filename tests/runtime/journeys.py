@@ -59,7 +59,7 @@ def outcome(run_dir: Path) -> dict[str, Any]:
     summary = json.loads((run_dir / "summary.json").read_text())
     for key in ("wall_s", "fps", "latency_ms", "memory", "environment"):
         del summary[key]
-    for key in ("step_ms", "duty", "forwards_per_frame"):
+    for key in ("step_ms", "duty", "forwards_per_frame", "all_forwards_per_frame"):
         del summary["adaptation"][key]
     for level in summary["adaptation"]["levels"].values():
         del level["seconds"]

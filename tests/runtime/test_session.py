@@ -33,7 +33,7 @@ SUMMARY_KEYS = {
 }
 ADAPTATION_KEYS = {
     *("steps_applied", "steps_refused", "rollbacks", "recalls", "step_ms", "duty", "trainable_parameters"),
-    *("forwards_per_frame",),
+    *("forwards_per_frame", "all_forwards_per_frame"),
     *("total_parameters", "first_version", "last_version", "frozen_digest_before", "frozen_digest_after"),
 }
 QUALITY_KEYS = {

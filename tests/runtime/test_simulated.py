@@ -1,6 +1,7 @@
 """Runs on a simulated clock: when frames are answered, and by which version, follows from the latencies by hand."""
 
 import dataclasses
+import itertools
 import json
 import math
 import threading
@@ -18,6 +19,7 @@ from runtime.events import (
     ShadowPrediction,
     ShiftScore,
     SnapshotTaken,
+    Weighed,
 )
 from runtime.option_words import ConfigError, parse_latency
 from runtime.resume import load_run, refuse_changes
@@ -25,11 +27,12 @@ from runtime.resume import load_run, refuse_changes
 FRAMES = 12
 
 
-def play(tiny_world, latency, *, fps=10.0, **run):
+def play(tiny_world, latency, *, fps=10.0, serve_below=1.0, **run):
     """Events of a run through the dusk split, learning from the third frame on at the latest."""
     config = tiny_world.config(
         stream={"fps": fps}, run={"pace": "lockstep", "latency": latency, "checkpoint_every_s": 1e6} | run
     )
+    config = dataclasses.replace(config, adaptation=dataclasses.replace(config.adaptation, serve_below=serve_below))
     seen = []
     build(config).driver.run(seen.append, threading.Event())
     return seen
@@ -77,6 +80,23 @@ def test_a_step_fills_gaps_and_its_version_serves_when_it_has_ended(in_gaps):
             before = {version for frame, version in served.items() if frame < step.frame_index + 3}
             assert step.version not in before and served[step.frame_index + 3] == step.version
     assert max(served.values()) > 0
+
+
+def test_weighing_takes_as_long_as_answering(tiny_world):
+    """Gaps, the last 40 ms of each period of 100, are filled by steps of 60 and one or two answers a comparison."""
+    seen = play(tiny_world, "60+60", serve_below=0.985)
+    weighed = {event.frame_index: 60 * event.num_forwards for event in of(seen, Weighed)}
+    assert len(weighed) >= 2
+    origin_s = of(seen, FrameCaptured)[0].at_s
+
+    def spent_ms(at_s):
+        now_ms = round(1e3 * (at_s - origin_s), 3)
+        period = min(now_ms // 100, FRAMES - 1)  # behind the last answer all time is the learner's
+        return 40 * period + max(0, now_ms - 100 * period - 60)
+
+    for step, following in itertools.pairwise(of(seen, AdaptationStep)):
+        took_ms = spent_ms(following.at_s) - spent_ms(step.at_s)
+        assert took_ms == pytest.approx(60 + weighed.get(step.frame_index, 0))
 
 
 def test_a_learner_with_a_device_of_its_own_never_pauses(tiny_world):

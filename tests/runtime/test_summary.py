@@ -43,6 +43,8 @@ def played():
     for outcome in ("applied", "applied", "applied", "refused_guard", "nonfinite", "relaxed"):
         builder.observe(make_step(outcome=outcome))
     builder.observe(events.Rollback(50, 3, "nonfinite", 5.0))
+    for num_forwards in (2, 1):
+        builder.observe(events.Weighed(50, 0.5, num_forwards, 5.0))
     builder.observe(events.ShiftEvent(60, "away", 1.25, "rain_25mm", 6.0))
     for refusal in ("", "", "non-finite weights"):
         builder.observe(make_recall(refusal=refusal))
@@ -106,6 +108,7 @@ def test_adaptation_counts_by_outcome_and_duty():
     adaptation = builder.build(None)["adaptation"]
     assert (adaptation["steps_applied"], adaptation["steps_refused"], adaptation["rollbacks"]) == (3, 2, 1)
     assert adaptation["recalls"] == 2
+    assert adaptation["all_forwards_per_frame"] - adaptation["forwards_per_frame"] == pytest.approx(3 / 100)
     assert adaptation["duty"] == pytest.approx(6 * 0.04 / 10.0)
     assert (adaptation["first_version"], adaptation["last_version"]) == (0, 49)
     assert set(adaptation["step_ms"]) == {"p50", "p95", "p99"}
@@ -159,6 +162,7 @@ def test_a_run_taken_up_again_ends_with_the_summary_of_one_that_was_never_interr
         builder.observe(events.ShiftEvent(119, "return", 0.5, None, 12.0))
     taken_up, uninterrupted = second.build(make_scores()), whole.build(make_scores())
     assert taken_up["adaptation"]["recalls"] == 2
+    assert taken_up["adaptation"]["all_forwards_per_frame"] == uninterrupted["adaptation"]["all_forwards_per_frame"]
     for times in ("wall_s", "fps", "adaptation"):  # the time between kill and resume is nobody's
         taken_up.pop(times), uninterrupted.pop(times)
     assert taken_up == uninterrupted

@@ -51,12 +51,18 @@ def test_an_untrusted_candidate_stays_in_the_shadow_but_is_kept(student: nn.Modu
 def test_disagreement_on_frames_publishes_it_and_agreement_falls_back(student: nn.Module) -> None:
     candidate, weights = learnt(student, is_trusted=False)
     prediction = make_prediction()  # of version 0: what the frozen model says is all class 1
-    changes = [candidate.weigh(prediction, np.full((32, 64), 9, np.uint8), distance=3.0) for _ in range(READINGS)]
-    assert changes[:-1] == [None] * (READINGS - 1)
-    assert changes[-1].is_adapted and changes[-1].version == weights.latest.number == 1
+    *weighed, change = (
+        event
+        for _ in range(READINGS)
+        for event in candidate.weigh(prediction, np.full((32, 64), 9, np.uint8), distance=3.0)
+    )
+    assert [(event.agreement, event.num_forwards) for event in weighed] == [(0.0, 2)] * READINGS
+    assert change.is_adapted and change.version == weights.latest.number == 1
     served = make_prediction(version=1)
-    changes = [candidate.weigh(served, served.labels_HW, distance=3.0) for _ in range(READINGS)]
-    (change,) = (change for change in changes if change is not None)
+    *weighed, change = (
+        event for _ in range(2) for event in candidate.weigh(served, served.labels_HW, distance=3.0)
+    )  # two of the last three agree
+    assert [(event.agreement, event.num_forwards) for event in weighed] == [(1.0, 1)] * 2
     assert not change.is_adapted and change.agreement == 1.0 and change.version == 0
     assert weights.latest is weights.source
 
@@ -153,8 +159,8 @@ def test_trust_of_a_returned_domain_is_lost_by_readings_and_for_the_next_visit_t
     candidate, weights = learnt_in_rain(student, library, is_trusted=True)
     recalled(candidate)
     served = make_prediction(version=weights.latest.number)
-    changes = [candidate.weigh(served, served.labels_HW, distance=3.0) for _ in range(READINGS)]
-    assert changes[-1] is not None and weights.latest is weights.source
+    *_, change = (event for _ in range(READINGS) for event in candidate.weigh(served, served.labels_HW, distance=3.0))
+    assert isinstance(change, TrustChanged) and weights.latest is weights.source
     assert library.domains[0].agreement == 1.0
     candidate.start_over()
     assert [type(event) for event in recalled(candidate)] == [Recall] and weights.latest is weights.source
