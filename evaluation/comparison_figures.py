@@ -145,8 +145,9 @@ NOTES = {
         "bins."
     ),
     "Lag": (
-        "Frames from a domain's first to its detection, to the first version served that was learnt in it, and to 95 % "
-        "of the visit's own plateau: means over visits after the first, where it came at all."
+        "Frames from a domain's first to its detection, to the first answer by a version learnt in this visit or "
+        "recalled for it, and to 95 % of the visit's own plateau: means over visits after the first, where it came at "
+        "all."
     ),
     "Recurrence and rounds": (
         "Recurrence gain: later visits to a domain less the first, beside the frozen model's; frames the second visit "

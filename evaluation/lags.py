@@ -1,13 +1,14 @@
-"""How late adaptation is, in three parts: from a domain's first frame to its detection, to the first version served
-that was learnt in it or recalled for it, and (in `evaluation/visits.py`) to the plateau.
+"""How late adaptation is, in three parts: from a domain's first frame to its detection, to the first answer by a
+version that was learnt in this visit or recalled for it, and (in `evaluation/visits.py`) to the plateau.
 
-An observer that knows the true domain of each frame from the frame itself. All parts count frames of the stream, so
-frames that were dropped count too.
+What is learnt or recalled may stay in the shadow, while the source model (version 0) serves; it counts once it comes to
+serve. Weights learnt before the visit that merely come to be trusted in it do not. An observer that knows the true
+domain of each frame from the frame itself. All parts count frames of the stream, so frames that were dropped count too.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, cast  # Any: what a state holds
 
 from runtime.events import AdaptationStep, Prediction, Recall, ShiftEvent, TrustChanged
@@ -21,7 +22,9 @@ MAX_LISTED = 256
 class Lag:
     """One visit. `detected` and `served` are frames after `first_frame`, None while neither has happened.
 
-    `version` is the first one published for a frame of the visit; the first answer by it or a later one is `served`.
+    `is_learnt` says that weights were learnt in the visit or recalled for it, though perhaps kept in the shadow;
+    `version`, above 0, is the first published since, for a frame of the visit. The first answer by it or a later one is
+    `served`.
     """
 
     domain: str
@@ -30,6 +33,7 @@ class Lag:
     detected: int | None = None
     version: int | None = None
     served: int | None = None
+    is_learnt: bool = False
 
 
 class LagLog:
@@ -51,15 +55,16 @@ class LagLog:
                 if (lag := self._visit_of(frame)) is not None and lag.detected is None:
                     lag.detected = frame - lag.first_frame
             case (
-                AdaptationStep(frame_index=frame, outcome="applied", version=version)
-                | TrustChanged(frame_index=frame, is_adapted=True, version=version)
+                AdaptationStep(frame_index=frame, outcome="applied" | "shadowed", version=version)
                 | Recall(frame_index=frame, refusal="", version=version)
             ):
-                self._publish(frame, version)
+                self._publish(frame, version, is_learnt=True)
+            case TrustChanged(frame_index=frame, is_adapted=True, version=version):
+                self._publish(frame, version, is_learnt=False)
 
     def state(self) -> State:
         """A copy."""
-        rows = [[lag.domain, lag.visit, lag.first_frame, lag.detected, lag.version, lag.served] for lag in self._lags]
+        rows = [list(astuple(lag)) for lag in self._lags]
         return {"num_visits": self._num_visits, "lags": cast(list[Any], rows)}
 
     def load_state(self, state: State) -> None:
@@ -80,8 +85,12 @@ class LagLog:
         if lag.version is not None and lag.served is None and prediction.version >= lag.version:
             lag.served = frame - lag.first_frame
 
-    def _publish(self, frame: int, version: int) -> None:
-        if (lag := self._visit_of(frame)) is not None and lag.version is None:
+    def _publish(self, frame: int, version: int, *, is_learnt: bool) -> None:
+        """`version` serves now, 0 for the source; `is_learnt` where the event is one of learning, not of trust."""
+        if (lag := self._visit_of(frame)) is None:
+            return
+        lag.is_learnt = lag.is_learnt or is_learnt
+        if lag.is_learnt and lag.version is None and version > 0:
             lag.version = version
 
     def _visit_of(self, frame: int) -> Lag | None:

@@ -40,9 +40,36 @@ def test_what_was_learnt_before_does_not_count_as_learnt_here():
     answer(log, 1, "fog", version=7)
     log.observe(make_step(1, outcome="relaxed", version=8))
     answer(log, 2, "fog", version=8)
-    assert log.lags()[1].served is None
-    log.observe(TrustChanged(2, True, 0.7, 9, 0.0))
+    log.observe(TrustChanged(2, True, 0.7, 9, 0.0))  # trusted here, but learnt in the rain
     answer(log, 3, "fog", version=9)
+    assert log.lags()[1].version is log.lags()[1].served is None
+    log.observe(make_step(3, version=10))
+    answer(log, 4, "fog", version=10)
+    assert log.lags()[1].served == 3
+
+
+def test_what_was_learnt_here_in_the_shadow_counts_once_it_is_trusted():
+    log = LagLog()
+    answer(log, 0, "rain")
+    log.observe(make_step(0, outcome="shadowed", version=0))
+    answer(log, 1, "rain")
+    assert log.lags()[0].version is log.lags()[0].served is None
+    log.observe(TrustChanged(1, True, 0.7, 1, 0.0))
+    answer(log, 2, "rain")  # routed to the source
+    answer(log, 3, "rain", version=1)
+    assert (log.lags()[0].version, log.lags()[0].served) == (1, 3)
+
+
+def test_what_is_recalled_into_the_shadow_counts_once_it_is_trusted():
+    log = LagLog()
+    answer(log, 0, "clear", version=3)
+    answer(log, 1, "rain", version=3)
+    log.observe(Recall(1, 0, 0.2, 0, 0.0))
+    log.observe(TrustChanged(1, False, 0.99, 0, 0.0))
+    answer(log, 2, "rain")
+    assert log.lags()[1].version is log.lags()[1].served is None
+    log.observe(TrustChanged(2, True, 0.7, 4, 0.0))
+    answer(log, 3, "rain", version=4)
     assert log.lags()[1].served == 2
 
 
@@ -73,9 +100,10 @@ def test_memory_is_bounded_and_a_log_goes_on_from_its_state():
     log, again = LagLog(), LagLog()
     for index in range(300):
         answer(log, index, f"domain_{index}")
+    log.observe(make_step(299, outcome="shadowed", version=0))
     assert [lag.visit for lag in log.lags()] == list(range(300 - MAX_LISTED, 300))
     again.load_state(log.state())
-    assert again.lags() == log.lags()
+    assert again.lags() == log.lags() and again.lags()[-1].is_learnt
     answer(again, 300, "domain_300")
     assert again.lags()[-1].visit == 300
     with pytest.raises(ValueError, match="not the state of a log of lags"):
