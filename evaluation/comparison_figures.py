@@ -50,13 +50,32 @@ def _dropped(summary: Row) -> float:
     return float(sum(counts.values())) if is_timed and isinstance(counts, dict) else float("nan")
 
 
+def _later_lags(summary: Row) -> list[Row]:
+    """Of the visits after the first."""
+    return list(lookup(summary, "quality.lags") or [])[1:]
+
+
+def _later_visits(summary: Row) -> float:
+    lags = _later_lags(summary)
+    return float(len(lags)) if lags else float("nan")
+
+
 def _mean_lag(part: str) -> Callable[[Row], float]:
     """Over the visits after the first, where that part came at all."""
 
     def read(summary: Row) -> float:
-        lags = (lookup(summary, "quality.lags") or [])[1:]
-        known = [float(lag[part]) for lag in lags if lag.get(part) is not None]
+        known = [float(lag[part]) for lag in _later_lags(summary) if lag.get(part) is not None]
         return fmean(known) if known else float("nan")
+
+    return read
+
+
+def _never(part: str) -> Callable[[Row], float]:
+    """Visits after the first in which that part never came, which no mean tells; nan where there are no such visits."""
+
+    def read(summary: Row) -> float:
+        lags = _later_lags(summary)
+        return float(sum(lag.get(part) is None for lag in lags)) if lags else float("nan")
 
     return read
 
@@ -94,8 +113,11 @@ GROUPS: dict[str, dict[str, Figure]] = {
         "answered_p99_ms": Figure("p99 ms", _timed(_at("latency_ms.capture_to_result.p99"))),
     },
     "Lag": {
+        "later_visits": Figure("visits", _later_visits, digits=0),
         "detected_frames": Figure("detected", _mean_lag("detected")),
+        "detected_never": Figure("never", _never("detected")),
         "served_frames": Figure("served", _mean_lag("served")),
+        "served_never": Figure("never", _never("served")),
         "plateau_frames": Figure("plateau", _mean_lag("plateau")),
     },
     "Recurrence and rounds": {
@@ -146,8 +168,8 @@ NOTES = {
     ),
     "Lag": (
         "Frames from a domain's first to its detection, to the first answer by a version learnt in this visit or "
-        "recalled for it, and to 95 % of the visit's own plateau: means over visits after the first, where it came at "
-        "all."
+        "recalled for it, and to 95 % of the visit's own plateau: means over the visits after the first in which it "
+        "came. Never: visits in which it did not; back at the source nothing need serve."
     ),
     "Recurrence and rounds": (
         "Recurrence gain: later visits to a domain less the first, beside the frozen model's; frames the second visit "

@@ -117,6 +117,25 @@ def test_means_and_spreads_by_hand(runs):
     assert comparison.frozen_visits[0].mean == pytest.approx(30.75)
 
 
+def test_visits_whose_shift_was_never_found_or_that_nothing_served_are_counted(runs):
+    comparison = compare(runs)
+    styled = comparison.methods[0]
+    never = [styled.figures[name].mean for name in ("later_visits", "detected_never", "served_never")]
+    assert never == [2.0, 0.0, 1.0]
+    table = next(part for part in markdown(comparison).split("## ") if part.startswith("Lag"))
+    assert "| method | track | visits | detected | never | served | never |" in table
+    row = "| styled | source-replay | 2 +- 0 | 5.5 +- 0.0 | 0.0 +- 0.0 | 30.0 +- 0.0 | 1.0 +- 0.0 |"
+    assert row in table
+    parsed = json.loads(json_text(comparison))["methods"][0]["figures"]["served_never"]
+    assert parsed == {"mean": 1.0, "deviation": 0.0, "num": 3}
+
+
+def test_a_stream_of_one_visit_has_no_lags(tmp_path):
+    summary = json.loads((write_run(tmp_path / "a", "styled", 0, hmean=40.0) / "summary.json").read_text())
+    quality = summary["quality"] | {"lags": [{"detected": None, "served": None}]}
+    assert "## Lag" not in markdown(compare([write_run(tmp_path / "b", "styled", 0, hmean=40.0, quality=quality)]))
+
+
 def test_methods_stand_by_gain_then_cost_then_name(tmp_path):
     gains = {"b": 1.0, "worst": -2.0, "best": 4.0, "a": 1.0, "cheap": 1.0}
     runs = [write_run(tmp_path / name, name, 0, hmean=30.0 + gain) for name, gain in gains.items()]
