@@ -4,7 +4,7 @@
 
 A cell is a complete configuration. Its folder carries a fingerprint of the configuration and of the checkpoint's
 bytes, so a cell that was run under other settings is never mistaken for it. Code is not part of the fingerprint: a
-digest of it is kept in the folder and shown.
+digest of it is kept in the folder and shown, and where it is not the digest of the code at hand, readers are told.
 """
 
 import dataclasses
@@ -99,8 +99,9 @@ def run_cells(
     """
     run_dirs = [folder / cell.folder_name() for cell in cells]
     missing = [(cell, run_dir) for cell, run_dir in zip(cells, run_dirs, strict=True) if not is_finished(run_dir)]
-    if len(missing) < len(cells):
-        report(f"{len(cells) - len(missing)} of {len(cells)} runs are there already, in {folder}")
+    if found := [run_dir for run_dir in run_dirs if is_finished(run_dir)]:
+        note = f"; {said} Another --out starts anew." if (said := code_note(found)) else ""
+        report(f"{len(found)} of {len(cells)} runs are there already, in {folder}{note}")
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         running = {pool.submit(run_cell, cell, run_dir, launch=launch): cell for cell, run_dir in missing}
         try:
@@ -149,6 +150,18 @@ def is_finished(run_dir: Path) -> bool:
 def codes_of(run_dirs: Sequence[Path]) -> list[str]:
     """Digests of the code the cells were run with, each once; more than one means figures of different code."""
     return sorted({code for run_dir in run_dirs if (code := code_of(run_dir)) is not None})
+
+
+def code_note(run_dirs: Sequence[Path]) -> str:
+    """What readers of their figures must know: how many runs were made with other code than is here now, and with
+    which; empty where none was.
+    """
+    here = code_digest()
+    others = [code for run_dir in run_dirs if (code := code_of(run_dir) or "unknown") != here]
+    if not others:
+        return ""
+    named = ", ".join(sorted(set(others)))
+    return f"{len(others)} of {len(run_dirs)} runs were made with other code ({named}) than is here ({here})."
 
 
 def plain_name(words: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
+from benchmarks.cells import Cell, Launch, code_note, plain_name, run_cells
 from benchmarks.method_words import adaptation_of, method_of
 from benchmarks.options import check_at_least, check_names, with_exam
 from evaluation.compare import compare
@@ -66,11 +66,8 @@ def run_comparison(config: CompareConfig) -> Path:
     run_dirs = run_cells(cells(config), folder, jobs=config.jobs, launch=launch)
     if config.latency == RECORDED:
         run_dirs = run_cells(timed_by(run_dirs, cells(config)), folder, jobs=config.jobs, launch=launch)
-    codes = codes_of(run_dirs)
-    if len(codes) > 1:
-        print(f"note: the runs are of different code ({', '.join(codes)}); another --out starts anew")
     words = [words for words, _ in grid(config)]
-    comparison = compare(run_dirs, names=dict(zip(run_dirs, words, strict=True)))
+    comparison = compare(run_dirs, names=dict(zip(run_dirs, words, strict=True)), note=code_note(run_dirs))
     Console().print(rich_tables(comparison))
     return write_comparison(comparison, folder)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from benchmarks.cells import Cell, Launch, codes_of, plain_name, run_cells
+from benchmarks.cells import Cell, Launch, code_note, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.figures import QualityFigures, overview_table, quality_figures, visit_table
 from benchmarks.options import check_at_least, check_names, with_exam
@@ -82,14 +82,11 @@ def main(arguments: Sequence[str]) -> int:
         quality_figures(_shown(config, stream), of_method, ceiling=by_row.get((stream, ORACLE), ()))
         for (stream, _), of_method in by_row.items()
     ]
-    codes = codes_of(run_dirs)
-    if codes != [conditions.code]:
-        print(f"note: runs are of code {', '.join(codes)}, here is {conditions.code}; another --out starts anew")
     result = Result(
         "quality",
-        dataclasses.replace(conditions, code=" and ".join(codes)),
+        dataclasses.replace(conditions, code=" and ".join(codes_of(run_dirs))),
         options=options_of(config) | {"weights": cells[0].weights_digest()},
-        tables=tables(rows),
+        tables=tables(rows, remark=code_note(run_dirs)),
         data=rows,
     )
     publish(result, folder=config.out, save=config.save)
@@ -124,9 +121,9 @@ def cell(config: QualityConfig, stream: str, method: str, seed: int) -> Cell:
     )
 
 
-def tables(rows: Sequence[QualityFigures]) -> tuple[Table, ...]:
-    """The overview, then each row's visits."""
-    return (overview_table(rows), *(visit_table(row) for row in rows if row.visits))
+def tables(rows: Sequence[QualityFigures], *, remark: str = "") -> tuple[Table, ...]:
+    """The overview, with a remark on the runs below it, then each row's visits."""
+    return (overview_table(rows).with_note(remark), *(visit_table(row) for row in rows if row.visits))
 
 
 def _shown(config: QualityConfig, stream: str) -> str:

@@ -11,12 +11,12 @@ through the front door; finished ones are used again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.cells import Cell, Launch, plain_name, run_cells
+from benchmarks.cells import Cell, Launch, code_note, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.method_words import adaptation_of, with_setting
 from benchmarks.options import check_at_least, check_names
@@ -105,7 +105,9 @@ def main(arguments: Sequence[str]) -> int:
     found = {method: searched(config, method) for method in config.methods.split(",")}
     trials = [*frozen, *(trial for of_method in found.values() for trial in of_method)]
     chosen = [best(of_method).words for of_method in found.values()]
-    table = trials_table(trials, chosen=chosen, streams=config.streams.split(","))
+    run_dirs = [config.out / one.folder_name() for one in cells(config, [trial.words for trial in trials]).values()]
+    table = trials_table(trials, chosen=chosen, streams=config.streams.split(",")).with_note(code_note(run_dirs))
+    conditions = replace(conditions, code=" and ".join(codes_of(run_dirs)))
     result = Result("search", conditions, options=options_of(config), tables=(table,), data=trials)
     publish(result, folder=config.out, save=config.save)
     print(f"for compare: --methods {','.join(chosen)}")
@@ -132,15 +134,20 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 def tried(config: SearchConfig, all_words: Sequence[str]) -> list[Trial]:
     """Run the methods on every stream and seed."""
-    streams, seeds = config.streams.split(","), [int(seed) for seed in config.seeds.split(",")]
-    grid = list(product(all_words, streams, seeds))
-    cells = [cell(config, words, stream, seed) for words, stream, seed in grid]
-    run_dirs = run_cells(cells, config.out, jobs=config.jobs, launch=Launch(threads=THREADS))
+    grid = cells(config, all_words)
+    run_dirs = run_cells(list(grid.values()), config.out, jobs=config.jobs, launch=Launch(threads=THREADS))
     hmeans = {key: number(lookup(read_summary(run), "quality.hmean")) for key, run in zip(grid, run_dirs, strict=True)}
+    streams, seeds = config.streams.split(","), config.seeds.split(",")
     return [
         trial(words, {stream: fmean(hmeans[words, stream, seed] for seed in seeds) for stream in streams})
         for words in all_words
     ]
+
+
+def cells(config: SearchConfig, all_words: Sequence[str]) -> dict[tuple[str, str, str], Cell]:
+    """By method in its words, stream and seed."""
+    grid = product(all_words, config.streams.split(","), config.seeds.split(","))
+    return {(words, stream, seed): cell(config, words, stream, int(seed)) for words, stream, seed in grid}
 
 
 def trial(words: str, hmeans: Mapping[str, float]) -> Trial:

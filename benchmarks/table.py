@@ -8,7 +8,7 @@ The first column is words, the others are numbers and stand at the right. Knows 
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evaluation.compare import Spread
 
@@ -29,6 +29,10 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.header):
                 raise ValueError(f"table {self.title!r}: a row has {len(row)} cells, expected {len(self.header)}")
+
+    def with_note(self, sentence: str) -> "Table":
+        """The same with another sentence below it, where there is one."""
+        return replace(self, note=f"{self.note} {sentence}".strip())
 
     def text(self) -> str:
         """Columns aligned by spaces."""

@@ -66,7 +66,8 @@ class MethodFigures:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Methods by gain over frozen, best first. `conditions` are the facts all runs share.
+    """Methods by gain over frozen, best first. `conditions` are the facts all runs share, `note` is what else a reader
+    must know of them.
 
     `visits` are the names of the domain visits, `frozen_visits` the frozen model's mIoU on them over all runs.
     """
@@ -75,6 +76,7 @@ class Comparison:
     methods: tuple[MethodFigures, ...]
     visits: tuple[str, ...]
     frozen_visits: tuple[Spread, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +96,9 @@ class _Group:
         return (-gain if gain == gain else math.inf, cost if cost == cost else math.inf, self.method)
 
 
-def compare(run_dirs: Sequence[Path], *, names: Mapping[Path, str] = NO_NAMES) -> Comparison:
+def compare(run_dirs: Sequence[Path], *, names: Mapping[Path, str] = NO_NAMES, note: str = "") -> Comparison:
     """Figures of finished runs by method, or by what `names` calls a run where the same method ran in several ways.
+    `note` stands above the tables.
 
     Raises:
         NotARunFolder: a folder has no readable summary.
@@ -123,6 +126,7 @@ def compare(run_dirs: Sequence[Path], *, names: Mapping[Path, str] = NO_NAMES) -
         ),
         visits=visits,
         frozen_visits=_visit_spreads(rows, "miou_frozen", len(visits)),
+        note=note,
     )
 
 

@@ -55,13 +55,14 @@ def rich_tables(comparison: Comparison) -> Group:
     what other columns imply are left out: 80 columns have no room for them.
     """
     tables = [item for grid in _grids(comparison, is_brief=True) for item in (Text(), _rich(grid))]
-    return Group(Text(_title(comparison), style="bold"), *tables)
+    note = [Text(comparison.note, style="yellow")] if comparison.note else []
+    return Group(Text(_title(comparison), style="bold"), *note, *tables)
 
 
 def markdown(comparison: Comparison) -> str:
     """The tables of figures and, where the runs are labelled, mIoU by visit."""
     facts = ", ".join(f"{key} {value}" for key, value in comparison.conditions.items())
-    lines = [f"# {_title(comparison)}", "", facts]
+    lines = [f"# {_title(comparison)}", "", facts, *(["", comparison.note] if comparison.note else [])]
     for grid in (*_grids(comparison), *_visit_grids(comparison)):
         lines += ["", f"## {grid.title}", "", *_markdown_table(grid), *(["", grid.note] if grid.note else [])]
     return "\n".join(lines) + "\n"
@@ -107,7 +108,8 @@ def html(comparison: Comparison) -> str:
         page.section("mIoU over windows", draw_windowed(comparison), note="Over the last 100 frames."),
     ]
     title = _title(comparison)
-    return page.page(title, [page.title(title, facts), score, plots, *others, *over_time, *visits])
+    notices = [page.notice(comparison.note)] if comparison.note else []
+    return page.page(title, [page.title(title, facts), *notices, score, plots, *others, *over_time, *visits])
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:

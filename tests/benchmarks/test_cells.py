@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from benchmarks.cells import Cell, Launch, codes_of, is_finished, run_cells
-from benchmarks.conditions import ROOT
+from benchmarks.cells import Cell, Launch, code_note, codes_of, is_finished, run_cells
+from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE
 from models.tensorfile import CheckpointInvalid
 from runtime.config import ModelConfig, RunConfig, RuntimeConfig
@@ -39,10 +39,26 @@ def test_the_folder_name_follows_settings_and_weights(checkpoint):
 
 def test_finished_cells_are_not_run_again(tmp_path, checkpoint):
     cell = make_cell(checkpoint)
-    run_dir = finish(tmp_path / "runs" / cell.folder_name())
+    run_dir = finish(tmp_path / "runs" / cell.folder_name(), code=code_digest())
     said = []
     assert run_cells([cell], tmp_path / "runs", jobs=1, launch=Launch(), report=said.append) == [run_dir]
     assert said == [f"1 of 1 runs are there already, in {tmp_path / 'runs'}"]
+
+
+def test_cells_of_other_code_are_used_again_and_said_to_be(tmp_path, checkpoint):
+    cell = make_cell(checkpoint)
+    finish(tmp_path / cell.folder_name(), code="0123456789ab")
+    said = []
+    run_cells([cell], tmp_path, jobs=1, launch=Launch(), report=said.append)
+    note = f"1 of 1 runs were made with other code (0123456789ab) than is here ({code_digest()})."
+    assert said == [f"1 of 1 runs are there already, in {tmp_path}; {note} Another --out starts anew."]
+
+
+def test_readers_are_told_of_other_code_alone(tmp_path):
+    runs = [finish(tmp_path / name, code=code) for name, code in (("a", "y"), ("b", code_digest()), ("c", "x"))]
+    assert code_note(runs[1:2]) == ""
+    assert code_note(runs) == f"2 of 3 runs were made with other code (x, y) than is here ({code_digest()})."
+    assert code_note([tmp_path / "unnoted"]).startswith("1 of 1 runs were made with other code (unknown)")
 
 
 def test_an_interrupted_run_is_not_finished(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
 from benchmarks.compare import CompareConfig, cells, run_comparison, timed_by
+from evaluation.run_folder import NOTE_FILE
 from runtime.config import ModelConfig, ReplayConfig, StreamConfig
 from runtime.option_words import ConfigError
 
@@ -46,7 +47,15 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
     assert "frozen  none" in capsys.readouterr().out
     assert page.parent == tmp_path / "out" and page.is_file()
     run_comparison(config)
-    assert "1 of 1 runs are there already" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of 1 runs are there already" in said and "other code" not in said
+    (note,) = (tmp_path / "out").glob(f"*/{NOTE_FILE}")
+    note.write_text('{"code": "0123456789ab", "wall_s": 1.0}')
+    run_comparison(config)
+    _, table = capsys.readouterr().out.split("methods compared")
+    assert "1 of 1 runs were made with other code (0123456789ab)" in table
+    for suffix in ("md", "html", "json"):
+        assert "1 of 1 runs were made with other code (0123456789ab)" in page.with_suffix(f".{suffix}").read_text()
 
 
 @pytest.mark.parametrize(

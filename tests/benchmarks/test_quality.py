@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import QualityConfig, cell
+from benchmarks.quality import QualityConfig, cell, main
+from evaluation.run_folder import NOTE_FILE
 from runtime.option_words import ConfigError
 
 
@@ -26,6 +28,19 @@ def test_options_win_over_the_settings_file(tmp_path):
     settings.write_text('[stream]\nsize = "64x64"\nmax_frames = 9\n[adaptation]\nbudget = 7\n')
     config = cell(QualityConfig(settings=settings, size="32x64"), "clear", "styled", 0).config
     assert (config.stream.size, config.stream.max_frames, config.adaptation.budget) == ("32x64", 9, 7)
+
+
+def test_figures_of_other_code_say_so_below_their_table(tmp_path, capsys):
+    run_dir = tmp_path / cell(QualityConfig(), "clear", "styled", 0).folder_name()
+    run_dir.mkdir()
+    domains = [{"name": "clear", "miou": 60.0, "miou_frozen": 60.0}]
+    summary = {"stream": "clear", "method": "styled", "seed": 0, "ended": "end", "quality": {"domains": domains}}
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    (run_dir / NOTE_FILE).write_text('{"code": "0123456789ab"}')
+    main(["--streams", "clear", "--seeds", "0", "--out", str(tmp_path)])
+    _, table = capsys.readouterr().out.split("Quality by stream and method")
+    note = "1 of 1 runs were made with other code (0123456789ab)"
+    assert note in " ".join(table.split()) and note in (tmp_path / "quality.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from benchmarks.search import SearchConfig, best, cell, searched, trial, trials_table
+from benchmarks.search import SearchConfig, best, cell, main, searched, trial, trials_table
 from runtime.adaptation.methods import METHODS
 from runtime.option_words import ConfigError
 
@@ -21,6 +21,16 @@ def tried_words(hmeans, tmp_path):
     for words, hmean in hmeans.items():
         finish(config, words, hmean)
     return [one.words for one in searched(config, "tent")]
+
+
+def test_trials_of_unknown_code_say_so_below_their_table(tmp_path, capsys):
+    config = SearchConfig(methods="tent", streams="rain_sequence", seeds="10", out=tmp_path)
+    for words in ("frozen", "tent", "tent@learning-rate=3e-05", "tent@ema-decay=0.9"):
+        finish(config, words, 10.0)
+    main(["--methods", "tent", "--streams", "rain_sequence", "--seeds", "10", "--rates", "1", "--out", str(tmp_path)])
+    _, table = capsys.readouterr().out.split("Settings tried")
+    note = "4 of 4 runs were made with other code (unknown)"
+    assert note in " ".join(table.split()) and note in (tmp_path / "search.md").read_text()
 
 
 def test_rates_go_up_while_that_helps_then_between(tmp_path):

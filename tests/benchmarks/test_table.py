@@ -18,6 +18,11 @@ def test_markdown_escapes_bars_so_that_columns_stay():
     assert lines[2:6] == ["| run | p99 ms |", "| --- | ---: |", "| frozen | 81.2 |", "| a\\|b | 7.0 |"]
 
 
+def test_a_sentence_more_stands_below_the_note_if_there_is_one():
+    assert TABLE.with_note("One of old.").note == "two runs One of old."
+    assert TABLE.with_note("") == TABLE
+
+
 def test_a_row_of_another_width_is_refused():
     with pytest.raises(ValueError, match="1 cells, expected 2"):
         Table("latency", ("run", "p99 ms"), (("frozen",),))
