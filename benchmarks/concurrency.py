@@ -105,7 +105,9 @@ def main(arguments: Sequence[str]) -> int:
         measured(config, model, size, folder)
         for model, size in product(config.models.split(","), config.sizes.split(","))
     ]
-    tables = tuple(setting_table(s.model, s.size, s.fps, s.capacities, s.budgets) for s in settings)
+    tables = tuple(
+        setting_table(s.model, s.size, s.fps, s.capacities, s.budgets, method=config.method) for s in settings
+    )
     result = Result("concurrency", conditions, options=options_of(config), tables=tables, data=settings)
     publish(result, folder=folder, save=config.save)
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.conditions import Percentiles
+from benchmarks.method_words import named
 from benchmarks.table import UNKNOWN, Table, decimal
 from evaluation.run_folder import Row, number, read_run
 
@@ -118,9 +119,9 @@ def pooled(runs: Sequence[LiveRun]) -> LiveFigures:
 
 
 def setting_table(
-    model: str, size: str, fps: float, capacities: Mapping[int, float], budgets: Sequence[BudgetFigures]
+    model: str, size: str, fps: float, capacities: Mapping[int, float], budgets: Sequence[BudgetFigures], *, method: str
 ) -> Table:
-    """Two lines for each budget: frozen, adapting."""
+    """Two lines for each budget: frozen, and adapting by `method`."""
     known = ", ".join(f"{capacity:.1f} on {threads}" for threads, capacity in capacities.items())
     rows = []
     for budget in budgets:
@@ -128,7 +129,7 @@ def setting_table(
         rows.append(_line(f"{budget.budget} frozen", budget.frozen, ratio=UNKNOWN))
         rows.append(_line(f"{budget.budget} adapting", budget.adapting, ratio=ratio))
     return Table(
-        title=f"{model} {size} at {fps:g} frames/s; frozen capacity by threads: {known}",
+        title=f"{model} {size}, {named(method)}, at {fps:g} frames/s; frozen capacity by threads: {known}",
         header=(
             *("threads or mode", "p50 ms", "p95 ms", "p99 ms", "max ms", "missed %", "dropped %"),
             *("steps/s", "step ms", "level", "p99 ratio"),

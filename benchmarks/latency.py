@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.conditions import Percentiles, compute_device, describe, usable_cores
+from benchmarks.method_words import named
 from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
@@ -170,7 +171,7 @@ def latency_table(row: StreamLatency) -> Table:
         step_ms = [run.step_ms for run in of_method if run.step_ms == run.step_ms]
         lines.append(
             (
-                method,
+                named(method),
                 *(decimal(value) for value in (pooled.p50, pooled.p95, pooled.p99)),
                 decimal(max(run.max_ms for run in of_method)),
                 f"{dropped} of {captured}",
@@ -182,7 +183,8 @@ def latency_table(row: StreamLatency) -> Table:
         title=f"Live latency on {row.stream}, {len(row.ratios)} pairs",
         header=("run", "p50 ms", "p95 ms", "p99 ms", "max ms", "dropped", "steps", "step ms"),
         rows=tuple(lines),
-        note="Capture to result, all frames of all runs together, the first ones included.",
+        note="Capture to result, all frames of all runs together, the first ones included. In brackets the track, what "
+        "a method needs besides the stream.",
     )
 
 

@@ -7,6 +7,8 @@ Tables name it by the same words, so a method as published and the same one unde
 
 import re
 
+from evaluation.compare import with_track
+from runtime.adaptation.methods import METHODS
 from runtime.config import AdaptationConfig
 from runtime.option_words import ConfigError, nearest
 
@@ -16,6 +18,11 @@ SETTINGS = ("learning-rate", "ema-decay")
 def method_of(words: str) -> str:
     """The bare name."""
     return re.split("[+@]", words, maxsplit=1)[0]
+
+
+def named(method: str) -> str:
+    """`styled (source-replay)`: the bare name of a method, with what it needs besides the stream."""
+    return with_track(method, METHODS[method].track)
 
 
 def adaptation_of(words: str) -> AdaptationConfig:

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.cells import Cell, Launch, run_cells
 from benchmarks.conditions import Percentiles, describe, usable_cores
+from benchmarks.method_words import named
 from benchmarks.options import check_above_zero, check_at_least, check_cores, check_learns, default_cores
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
         "overload",
         conditions,
         options=options_of(config) | {"weights": cells[0].weights_digest(), "capacity_fps": round(capacity_fps, 2)},
-        tables=(overload_table(rows, config.factor, capacity_fps),),
+        tables=(overload_table(rows, config, capacity_fps),),
         data=rows,
     )
     publish(result, folder=folder, save=config.save)
@@ -164,10 +165,11 @@ def overload_of(run_dir: Path) -> Overload:
     )
 
 
-def overload_table(rows: Sequence[Overload], factor: float, capacity_fps: float) -> Table:
+def overload_table(rows: Sequence[Overload], config: OverloadConfig, capacity_fps: float) -> Table:
     """One line a run."""
+    rate = f"{decimal(config.factor)} times the capacity of {decimal(capacity_fps)} frames per second"
     return Table(
-        title=f"Frames at {decimal(factor)} times the capacity of {decimal(capacity_fps)} frames per second",
+        title=f"Frames at {rate}, learning by {named(config.method)}",
         header=(
             *("run", "fps", "limit ms", "age p50 ms", "age p99 ms", "age max ms", "too old"),
             *("result p99 ms", "result max ms", "too old then", "room for it", "predicted", "dropped", "steps"),

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.conditions import describe
+from benchmarks.method_words import named
 from benchmarks.options import check_at_least, check_names
 from benchmarks.poisoned import LESSONS, STARTS, STRETCH, Plan, PoisonedStream, poisoned_methods
 from benchmarks.poisoned_pictures import PICTURES
@@ -249,7 +250,7 @@ def row_of(figures: PoisonFigures) -> tuple[str, ...]:
 def table(rows: Sequence[PoisonFigures]) -> Table:
     """One line for each run."""
     return Table(
-        title="After the poison",
+        title=f"After the poison, {named(AdaptationConfig().method)}",
         header=HEADER,
         rows=tuple(row_of(row) for row in rows),
         note=(

@@ -18,7 +18,7 @@ from statistics import fmean
 
 from benchmarks.cells import Cell, Launch, code_note, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
-from benchmarks.method_words import adaptation_of, with_setting
+from benchmarks.method_words import adaptation_of, named, with_setting
 from benchmarks.options import check_at_least, check_names
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
@@ -34,7 +34,8 @@ FROZEN = "frozen"
 NOTE = (
     "hmean in points over the visits of each stream; chosen by the mean over streams, the published settings where "
     "nothing is better. cotta14 shares cotta's settings and hamlet_released hamlet's, from which they differ in labels "
-    "and arithmetic; bn has no gradient and nothing to choose here."
+    "and arithmetic; bn has no gradient and nothing to choose here. In brackets the track, what a method needs besides "
+    "the stream."
 )
 
 
@@ -185,7 +186,7 @@ def trials_table(trials: Sequence[Trial], *, chosen: Sequence[str], streams: Seq
         header=("method", "learning rate", "average", *streams, "mean", "chosen"),
         rows=tuple(
             (
-                trial.method,
+                named(trial.method),
                 f"{trial.learning_rate:g}" if trial.method != FROZEN else "-",
                 f"{trial.ema_decay:g}" if trial.method != FROZEN else "-",
                 *(decimal(trial.hmeans[stream]) for stream in streams),

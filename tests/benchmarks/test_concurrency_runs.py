@@ -49,8 +49,9 @@ def test_the_table_has_two_lines_a_budget_and_the_median_ratio(tmp_path):
         for n, ratio in enumerate((1.0, 2.0, 1.5))
     ]
     row = figures("gaps", [one for one, _ in pairs], [two for _, two in pairs], fps=FPS)
-    table = setting_table("segformer_b0", "256x512", FPS, {1: 12.5, 2: 20.0}, [row])
-    assert table.title == "segformer_b0 256x512 at 10 frames/s; frozen capacity by threads: 12.5 on 1, 20.0 on 2"
+    table = setting_table("segformer_b0", "256x512", FPS, {1: 12.5, 2: 20.0}, [row], method="tent")
+    capacities = "frozen capacity by threads: 12.5 on 1, 20.0 on 2"
+    assert table.title == f"segformer_b0 256x512, tent (source-free), at 10 frames/s; {capacities}"
     frozen, adapting = table.rows
     assert (frozen[0], frozen[-1], frozen[7]) == ("gaps frozen", "-", "0.00")
     assert (adapting[0], adapting[-1]) == ("gaps adapting", "1.50")

@@ -41,7 +41,7 @@ def test_percentiles_are_over_all_frames_of_a_method(row):
     assert row.pooled["frozen"].num == 8
     frozen, styled = latency_table(row).rows
     assert frozen == ("frozen", "15.0", "20.0", "20.0", "20.0", "0 of 8", "0", "-")
-    assert styled[-4:] == ("30.0", "1 of 9", "18", "80.0")
+    assert styled[0] == "styled (source-replay)" and styled[-4:] == ("30.0", "1 of 9", "18", "80.0")
 
 
 def test_pairs_alternate_and_share_their_seed():

@@ -38,9 +38,10 @@ def test_figures_are_of_ages_at_the_start_of_inference_and_at_the_result(run_dir
     assert (row.age_ms.p50, row.latency_ms.p50) == (10.0, 40.0)
     assert (row.captured, row.predicted, row.dropped, row.steps) == (9, 3, {"stale": 6}, 2)
     assert row.levels == {"full": 2, "off": 1}
-    table = overload_table([row], 3.0, 40.0)
+    table = overload_table([row], OverloadConfig(factor=3.0), 40.0)
     assert len(table.header) == len(table.rows[0]) and table.rows[0][-1] == "2 full, 1 off"
-    assert "40.0 frames per second" in table.title
+    shown = "Frames at 3.0 times the capacity of 40.0 frames per second, learning by styled (source-replay)"
+    assert table.title == shown
 
 
 def test_results_are_held_to_the_limit_only_where_there_is_room_for_it(run_dir):

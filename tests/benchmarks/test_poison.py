@@ -141,6 +141,10 @@ def test_a_small_run_is_counted_and_scored(tiny_world) -> None:
     assert row == row_of(figures) and row[0] == "nan_gradient rain 0" and row[3:6] == ("0", "8", "8")
 
 
+def test_the_table_names_the_method_and_its_track() -> None:
+    assert table([]).title == "After the poison, styled (source-replay)"
+
+
 @pytest.mark.parametrize(("worst", "verdict"), [(-0.9, "survived"), (-1.1, "HARMED")])
 def test_the_verdict_is_a_point(worst, verdict) -> None:
     figures = PoisonFigures("noise", "rain", 0, 10, {"flat": 5}, 0, {"applied": 5}, 0, 70.0, 70.1, 0.0, worst, 5, 0)

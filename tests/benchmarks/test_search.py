@@ -68,7 +68,7 @@ def test_a_trial_tells_what_holds_in_it():
     assert (published.learning_rate, published.ema_decay) == (recipe.learning_rate, recipe.ema_decay)
     assert (changed.learning_rate, changed.ema_decay) == (recipe.learning_rate, 0.0)
     assert (
-        "| rotta | 0.001 | 0 | 2.0 | 2.0 | yes |"
+        "| rotta (source-free) | 0.001 | 0 | 2.0 | 2.0 | yes |"
         in trials_table([published, changed], chosen=["rotta@ema-decay=0"], streams=["a"]).markdown()
     )
 
