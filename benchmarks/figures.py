@@ -38,8 +38,8 @@ NOTE = (
     "start: adapted - frozen on the least favourable later visit to the domain the stream began in; harmed windows: "
     "share of 100-frame windows more than 0.5 below frozen; worst window: largest shortfall in one; classes hurt: more "
     "than 10 points of IoU below frozen over the run, and in the worst visit; forgotten: points lost on held-out "
-    "source samples; F/frame: learning time over inference time, averaged over the run; in brackets the track, what a "
-    "method needs besides the stream."
+    "source samples; F/frame: time of learning steps over that of inference, over the run, without the forwards that "
+    "weigh what was learnt against the frozen model; in brackets the track, what a method needs besides the stream."
 )
 
 

@@ -149,8 +149,8 @@ NOTES = {
     "Score": (
         "Means over seeds, +- sample standard deviation, mIoU in points; hmean is the harmonic mean over domain "
         "visits. Brackets: 95 % intervals by block bootstrap over frames and seeds, of the gain (paired with frozen) "
-        "and of hmean less that of the method below (over next). F/frame: learning time over inference time, over the "
-        "whole run."
+        "and of hmean less that of the method below (over next). F/frame: time of learning steps over that of "
+        "inference, over the whole run, without the forwards that weigh what was learnt against the frozen model."
     ),
     "Ceiling and all frames": (
         "% of gap: of the way from frozen to the oracle, which learns from the stream's own labels. mIoU of "
