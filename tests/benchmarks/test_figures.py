@@ -32,7 +32,12 @@ def write_run(folder, seed, domains, *, method="styled", **quality):
         "size": "64x128",
         "ended": "end",
         "num_shifts": 3,
-        "adaptation": {"step_ms": {"p50": 20.0}, "steps_applied": 100, "forwards_per_frame": 0.25},
+        "adaptation": {
+            "step_ms": {"p50": 20.0},
+            "steps_applied": 100,
+            "forwards_per_frame": 0.25,
+            "all_forwards_per_frame": 0.5,
+        },
         "quality": scores | {"domains": domains} | quality,
     }
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -58,7 +63,7 @@ def test_overview_holds_gain_return_and_cost(rows):
     table = overview_table([rows])
     (line,) = table.rows
     assert line[0] == "rain_sequence on camvid, styled (source-replay)"
-    assert line[-3:] == ("100 +- 0", "20.0 +- 0.0", "0.25 +- 0.00")
+    assert line[-4:] == ("100 +- 0", "20.0 +- 0.0", "0.25 +- 0.00", "0.50 +- 0.00")
 
 
 def test_overview_holds_what_harm_was_done(rows):

@@ -39,6 +39,7 @@ def write_run(folder, method, seed, *, hmean, frozen=30.0, served_KK=None, **cha
             "step_ms": {"p50": None if method == "frozen" else 88.0},
             "steps_applied": 100 * seed,
             "forwards_per_frame": 0.5,
+            "all_forwards_per_frame": 0.75,
         },
         "quality": {
             "hmean": hmean,
@@ -225,7 +226,7 @@ def test_unlabelled_runs_compare_by_their_costs(tmp_path):
     run = write_run(tmp_path / "a", "styled", 1, hmean=1.0, quality=None)
     comparison = compare([run])
     assert comparison.visits == ()
-    assert "| styled | source-replay | 100 | 88.0 | 51.0 |" in markdown(comparison)
+    assert "| styled | source-replay | 100 | 88.0 | 0.75 | 51.0 |" in markdown(comparison)
     assert write_comparison(comparison, tmp_path / "out").is_file()
 
 
