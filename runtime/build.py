@@ -25,7 +25,7 @@ from runtime.adaptation.components import joined
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build_adaptation import SourceParts, build_adaptation
-from runtime.build_driver import Driven, Driver, build_driver, simulation_of
+from runtime.build_driver import Driven, Driver, build_driver, simulation_of, slack_of
 from runtime.build_shift import calibrated, check_shift
 from runtime.config import ModelConfig, RuntimeConfig
 from runtime.events import Fault
@@ -89,9 +89,8 @@ def build(
     start: Start = Start(),
     methods: Mapping[str, Entry] = METHODS,
 ) -> Parts:
-    """Parts of the configured run from `start` on; `open_with` turns its stream's words into a stream, and `methods`
-    are those to choose from. Why there are none is one line, as ConfigError, UnknownStream (usage), StreamNotOpened or
-    CheckpointInvalid.
+    """Parts of the configured run from `start` on; `open_with` opens its stream, `methods` are those to choose from.
+    Why there are none is one line, as ConfigError, UnknownStream (usage), StreamNotOpened or CheckpointInvalid.
     """
     check_shift(config.shift)
     entry, device = method_entry(config, methods), _device(config.model.device)
@@ -116,11 +115,12 @@ def build(
     stamps = clock if simulation is None else simulation.clock
     predictor = Predictor(served, simulation.view if simulation else weights, clock=stamps, router=router)
     _warm_up(predictor, size_HW)
-    adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps)
+    slack = slack_of(config.run, lanes.learning, clock=clock)
+    adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps, slack=slack)
     for detail in adaptation.notes:
         faults.put(Fault("learner", detail, clock()))
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
-    driven = Driven(stream, predictor, adaptation.cycle, lanes.learning)
+    driven = Driven(stream, predictor, adaptation.cycle, lanes.learning, slack)
     return Parts(
         driver=build_driver(config.run, driven, clock, simulation=simulation),
         stream=stream,

@@ -1,6 +1,6 @@
 """The part of the composition root that watches and learns: monitor, schedule, governor, shadow, learner, guard, trust.
 
-adaptation = build_adaptation(config, given, METHODS[name], fps=stream.fps, clock=clock)
+adaptation = build_adaptation(config, given, METHODS[name], fps=stream.fps, clock=clock, slack=None)
 """
 
 import math
@@ -36,6 +36,7 @@ from runtime.probe import SAMPLES as PROBE_SAMPLES
 from runtime.probe import Probe
 from runtime.shift.calibration import SourceAppearance
 from runtime.shift.monitor import ShiftMonitor
+from runtime.slack import SlackGate
 from runtime.snapshots import Chance, Snapshots
 from runtime.state import Stateful
 from runtime.trust import Trust
@@ -76,8 +77,12 @@ def build_adaptation(
     *,
     fps: float,
     clock: Callable[[], float],
+    slack: SlackGate | None,
 ) -> Adaptation:
-    """The cycle around a learner of the method `entry` describes; `config` is resolved (`runtime.recipes`)."""
+    """The cycle around a learner of the method `entry` describes; `config` is resolved (`runtime.recipes`).
+
+    `slack` is what will hold learning back, if anything: by its clock methods tell what their steps cost.
+    """
     model, weights, replay = given.model, given.weights, given.replay
     generator = torch.Generator().manual_seed(config.run.seed)
     remembered: dict[str, Stateful] = {"weights": weights, "replay": replay, "chance": Chance({"method": generator})}
@@ -87,7 +92,7 @@ def build_adaptation(
     device = next(model.parameters()).device
     library = _library(config, given, entry)
     shadow = ShadowPlan(Shadow(replica(model), weights, device=device, clock=clock), share=share)
-    learner = _learner(config, given, entry, generator, library, clock=clock)
+    learner = _learner(config, given, entry, generator, library, clock=clock, slack=slack)
     learning = None
     if learner is not None:
         governor = Governor(
@@ -124,6 +129,7 @@ def _learner(
     library: DomainLibrary | None,
     *,
     clock: Callable[[], float],
+    slack: SlackGate | None,
 ) -> Learner | None:
     if entry.build is None or config.run.adapt == "off":
         return None
@@ -132,13 +138,14 @@ def _learner(
     frozen = replica(given.model)
     load_adaptable(frozen, given.weights.source.tensors)  # the very tensors: nobody writes to either
     candidate = _candidate(config.adaptation, given, library, clock=clock)
+    work_clock = slack.working_s if slack else clock
     materials = Materials(
         given.replay,
         frozen,
         candidate.model,
         device,
         generator,
-        clock=None if config.run.pace == "lockstep" else clock,
+        clock=None if config.run.pace == "lockstep" else work_clock,
         light_decoder=given.light_decoder,
         is_averaged=config.adaptation.ema_decay > 0,
     )

@@ -41,12 +41,13 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Driven:
-    """What a driver drives; `lane` is the learner's."""
+    """What a driver drives; `lane` is the learner's, and `slack` holds it back where it learns in gaps."""
 
     stream: Stream
     predictor: Predictor
     cycle: AdaptationCycle
     lane: Lane
+    slack: SlackGate | None
 
 
 def simulation_of(run: RunConfig, weights: VersionedWeights, *, measure: Callable[[], float]) -> Simulation | None:
@@ -66,18 +67,19 @@ def build_driver(
         return Simulated(stream, predictor, learning, simulation, shares_device=run.adapt != "thread")
     if run.pace == "lockstep":
         return Lockstep(stream, predictor, cycle, clock=clock)
-    rules = _live_rules(run, stream, clock=clock, lane=driven.lane)
+    rules = _live_rules(run, driven)
     return Live(stream, predictor, cycle, clock=clock, rules=rules)
 
 
-def _live_rules(run: RunConfig, stream: Stream, *, clock: Callable[[], float], lane: Lane) -> LiveRules:
+def _live_rules(run: RunConfig, driven: Driven) -> LiveRules:
+    stream = driven.stream
     return LiveRules(
         threads=_threads(run),
         adapt=run.adapt,
         is_lossless=run.pace == "max" and not stream.is_live,
         max_age_s=max_age_s(stream.fps) if run.pace == "live" else math.inf,
-        lane=lane,
-        slack=_slack(lane, clock) if _fills_gaps(run) else None,
+        lane=driven.lane,
+        slack=driven.slack,
     )
 
 
@@ -86,8 +88,10 @@ def _fills_gaps(run: RunConfig) -> bool:
     return run.adapt == "gaps" and run.pace == "live"
 
 
-def _slack(lane: Lane, clock: Callable[[], float]) -> SlackGate:
-    """On a host a segment is over when its last call returns."""
+def slack_of(run: RunConfig, lane: Lane, *, clock: Callable[[], float]) -> SlackGate | None:
+    """None where learning is not held back. On a host a segment is over when its last call returns."""
+    if not _fills_gaps(run):
+        return None
     is_host = lane.device.type == "cpu"
     return SlackGate(clock=clock) if is_host else SlackGate(clock=clock, finish_segment=OneAhead(lane.record))
 

@@ -2,6 +2,7 @@
 
     with gate.busy(): prediction = predictor.predict(frame)      # inference thread, around each prediction
     gate.wait()                                                  # learner thread, at every segment boundary
+    began_s = gate.working_s(); ...; gate.working_s() - began_s  # what computing took, without the waits
 
 Predicting never waits for anything in here: it sets a flag, and takes a lock only afterwards and only to wake a learner
 that sleeps. Learning cannot starve: after `patience_s` of waiting it may compute for `grace_s`. On a CPU a boundary
@@ -67,6 +68,7 @@ class SlackGate:
         self._is_busy = False
         self._busy_thread = 0
         self._num_waiting = 0
+        self._held_s = 0.0
         self._free_until_s = float("-inf")
         self._is_closed = False
         self._idle = threading.Condition()
@@ -90,7 +92,8 @@ class SlackGate:
         self._finish_segment()
         if not self._is_busy or self._is_closed or threading.get_ident() == self._busy_thread:
             return
-        if self._clock() < self._free_until_s:
+        came_s = self._clock()
+        if came_s < self._free_until_s:
             return
         with self._idle:
             self._num_waiting += 1
@@ -98,8 +101,14 @@ class SlackGate:
                 is_idle = self._idle.wait_for(lambda: self._is_closed or not self._is_busy, timeout=self._patience())
             finally:
                 self._num_waiting -= 1
+                left_s = self._clock()
+                self._held_s += left_s - came_s
         if not is_idle:
-            self._free_until_s = self._clock() + self._grace_s
+            self._free_until_s = left_s + self._grace_s
+
+    def working_s(self) -> float:
+        """A clock for the one thread that learns: it stands still while that is held at a boundary."""
+        return self._clock() - self._held_s
 
     @property
     def num_waiting(self) -> int:

@@ -10,7 +10,7 @@ Published settings, with these defects of the released code mended; `is_released
 
 - fusion and classifier of the head never learnt, and the head's factor of ten on the rate was lost at the first change;
 - what gained nothing was not dearer for slow depths (`hamlet_depth.py`), and speeds were those of one GPU: here they
-  are measured, except in lockstep, where the released table stands;
+  are measured, waits for predictions left out, except in lockstep, where the released table stands;
 - the window that sets an anchor was kept, so that the next was one frame longer; and a stream that begins far from the
   source was its own anchor and never learnt from: here the first anchor is the source;
 - distances had constants by name of a data set: here the same constants in units of what the source reads;

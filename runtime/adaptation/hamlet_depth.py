@@ -39,6 +39,7 @@ class DepthAgent:
         self._is_released = is_released
         self._scores = [0.0] * NUM_STAGES
         self._times_s: list[float | None] = [None] * NUM_STAGES
+        self._is_warm = [False] * NUM_STAGES  # not part of the state: a process that goes on is as cold as any
         self._losses: tuple[float, float] | None = None  # of the last step and of the one before
         self._chosen = 1
         self._credited = 1
@@ -79,8 +80,11 @@ class DepthAgent:
         return [scale / time_s if time_s else speed for speed, time_s in zip(SPEEDS, self._times_s, strict=True)]
 
     def note_time(self, depth: int, seconds: float) -> None:
-        """How long a step of that depth took; a clock that stands still tells nothing."""
-        if seconds <= 0.0:
+        """How long a step of that depth took. The first in a process counts for nothing, since it allocates and picks
+        kernels; nor does a clock that stands still.
+        """
+        was_warm, self._is_warm[depth - 1] = self._is_warm[depth - 1], True
+        if seconds <= 0.0 or not was_warm:
             return
         known = self._times_s[depth - 1]
         self._times_s[depth - 1] = seconds if known is None else known + TIME_SHARE * (seconds - known)

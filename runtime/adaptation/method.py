@@ -47,9 +47,10 @@ class Materials:
     `frozen` answers with the source weights, `teacher` with the averaged ones as they are at that moment; both are in
     eval mode, share their frozen tensors with the student and belong to the learner's thread. `replay` holds labelled
     source samples: a source-free method leaves them alone, but may be told what a checkpoint could carry, such as the
-    share of each class. `clock` (seconds) is for methods that weigh what their steps cost; None in lockstep, where no
-    time may enter a decision. `light_decoder` came with the source checkpoint, if one did. `is_averaged` is False where
-    the recipe serves the student itself and `teacher` is its equal.
+    share of each class. `clock` (seconds) is for methods that weigh what their steps cost, and stands still while
+    learning is held back for a prediction; None in lockstep, where no time may enter a decision. `light_decoder` came
+    with the source checkpoint, if one did. `is_averaged` is False where the recipe serves the student itself and
+    `teacher` is its equal.
     """
 
     replay: ReplayBuffer

@@ -1,6 +1,7 @@
 """A configuration becomes the parts it describes, or one line."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 
 from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors, replica
+from runtime.adaptation.method import Materials, Method
+from runtime.adaptation.methods import METHODS
 from runtime.build import adapters_of, build
 from runtime.config import ModelConfig
 from runtime.events import AdaptationStep, Prediction, ShiftScore, SnapshotTaken
@@ -178,6 +181,19 @@ def test_a_run_learns_in_the_gaps_between_predictions(tiny_world) -> None:
     outcomes = [event.outcome for event in seen if isinstance(event, AdaptationStep)]
     assert outcomes == ["applied"] * len(outcomes) and len(outcomes) > 6
     assert sum(isinstance(event, Prediction) for event in seen) == 12
+
+
+def test_methods_time_their_steps_without_the_waits_in_gaps(tiny_world) -> None:
+    handed: list[Materials] = []
+
+    def built(given: Materials) -> Method:
+        handed.append(given)
+        return METHODS["styled"].build(given)
+
+    clock, methods = ManualClock(), {"styled": replace(METHODS["styled"], build=built)}
+    runs = ({"pace": "live"}, {"pace": "live", "adapt": "thread"}, {"pace": "lockstep"})
+    gaps, _, _ = (build(tiny_world.config(run=run), clock=clock, methods=methods) for run in runs)
+    assert [given.clock for given in handed] == [gaps.driver._rules.slack.working_s, clock, None]
 
 
 def test_a_bound_too_small_for_one_domain_is_told(tiny_world) -> None:

@@ -132,6 +132,25 @@ def test_after_the_grace_learning_waits_again() -> None:
     assert log[1::2] == ["patience over", "grace", "patience over again"]
 
 
+def test_the_clock_of_work_stands_still_while_learning_is_held_and_no_longer() -> None:
+    clock = ManualClock(100.0)
+    gate, readings = SlackGate(patience_s=math.inf, clock=clock), []
+
+    def learn() -> None:
+        clock.advance(1.0)
+        gate.wait()
+        readings.append(gate.working_s())
+        clock.advance(2.0)
+        gate.wait()
+        readings.append(gate.working_s())
+
+    with gate.busy():
+        learner = started(learn)
+        until_somebody_waits(gate)
+        clock.advance(50.0)
+    assert finished(learner) and readings == [101.0, 103.0]
+
+
 def test_who_predicts_may_learn_in_between() -> None:
     gate = SlackGate(patience_s=math.inf)
 

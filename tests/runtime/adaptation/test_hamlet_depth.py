@@ -77,8 +77,19 @@ def test_choices_are_those_of_the_rule_read_plainly(losses: list[float], is_rele
     assert agent.scores == pytest.approx(tuple(scores), abs=1e-9)
 
 
+def test_the_first_step_of_each_depth_warms_up_and_is_not_measured() -> None:
+    agent = DepthAgent()
+    for depth in (2, 4):
+        agent.note_time(depth, 30.0)
+    assert agent.speeds() == pytest.approx(SPEEDS) and agent.state()["times_s"] == [None] * 4
+    agent.note_time(4, 0.25)
+    assert agent.state()["times_s"] == [None, None, None, 0.25]
+
+
 def test_measured_times_replace_the_table_and_keep_its_scale() -> None:
     agent = DepthAgent()
+    for depth in (2, 4):
+        agent.note_time(depth, 9.0)  # warm-up
     agent.note_time(2, 0.5)
     assert agent.speeds() == pytest.approx(SPEEDS)  # one time tells nothing about the others
     agent.note_time(4, 0.125)  # four times as fast as depth 2; the two average (4.83 + 5.73) / 2 = 5.28
@@ -92,7 +103,8 @@ def test_measured_times_replace_the_table_and_keep_its_scale() -> None:
 def test_it_goes_on_from_its_state(before: list[float], after: list[float]) -> None:
     agent, other = DepthAgent(), DepthAgent()
     run(agent, before)
-    agent.note_time(3, 0.2)
+    for _ in range(2):
+        agent.note_time(3, 0.2)
     other.load_state(json.loads(json.dumps(agent.state())))
     assert run(agent, after) == run(other, after) and agent.scores == other.scores
 
