@@ -2,16 +2,18 @@
 
     method = Composed(StyledReplay(...), terms={"mic": MaskedConsistency(...)}, rules={"merge": MergeToSource(...)})
 
-The loss is the method's plus every term's; a term weighs itself. Rules settle after the method, in their order. Where
+The loss is the method's plus every term's; a term weighs itself, and trains only what the method trains in that step
+(HAMLET lets stages rest). Rules settle after the method, in their order. Where
 the method has no loss for a frame there is no step, and terms are not asked: the method says what is learnt from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.segformer import SegmentationModel
+from models.trainable import only_learning
 from runtime.adaptation.method import Method, Target
 from runtime.state import State, restore, state_of
 
@@ -43,15 +45,20 @@ class Composed(Method):
         total = self._method.loss(student, target)
         if total is None:
             return None
-        for term in self._terms.values():
-            more = term.loss(student, target)
-            if more is not None:
-                total = total + more
+        with only_learning(student, self._method.learning(student)):
+            for term in self._terms.values():
+                more = term.loss(student, target)
+                if more is not None:
+                    total = total + more
         return total
 
     def rate(self) -> float:
         """The method's."""
         return self._method.rate()
+
+    def learning(self, student: SegmentationModel) -> Sequence[nn.Parameter]:
+        """What the method trains."""
+        return self._method.learning(student)
 
     def settle(self, student: SegmentationModel) -> None:
         """The method's own, then every rule."""

@@ -21,7 +21,10 @@ Not brought back: stages at rest that drifted with stale moments (an effect of o
 counts the ignore label, and cropped training views as what the detector reads: it reads whole frames, as served.
 """
 
+from collections.abc import Sequence
+
 import torch
+from torch import nn
 
 from models.segformer import SegmentationModel
 from models.trainable import only_learning
@@ -78,6 +81,10 @@ class Hamlet(Method):
         """What is left of the last change's rate, as a factor on the recipe's."""
         return self._rate
 
+    def learning(self, student: SegmentationModel) -> Sequence[nn.Parameter]:
+        """What the step's depth leaves."""
+        return parts_from(student, self._depth, is_released=self._is_released)
+
     def settle(self, student: SegmentationModel) -> None:
         """The step is over: note what it took."""
         if self._clock is not None:
@@ -89,7 +96,7 @@ class Hamlet(Method):
     def _learn(self, student: SegmentationModel, target: Target, step: PacedStep) -> torch.Tensor:
         self._rate = step.rate
         self._depth = self._agent.choose()
-        with only_learning(student, parts_from(student, self._depth, is_released=self._is_released)):
+        with only_learning(student, self.learning(student)):
             losses = self._training.losses(student, target, ratio=step.ratio)
         self._agent.credit(float(losses.mixed.detach()))
         return losses.total

@@ -10,15 +10,16 @@ as `state()` and takes by `load_state()` (`runtime.state`), so that a resumed ru
 
 # H height, W width, C channels
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
+from models.trainable import trainable_parameters
 from replay.buffer import ReplayBuffer
 
 
@@ -75,6 +76,10 @@ class Method:
     def rate(self) -> float:
         """Factor on the learning rate of the step whose loss was just computed."""
         return 1.0
+
+    def learning(self, student: SegmentationModel) -> Sequence[nn.Parameter]:
+        """What the step whose loss was just computed trains; terms beside the method train no more than that."""
+        return trainable_parameters(student)
 
     def settle(self, student: SegmentationModel) -> None:
         """After the descent, before weights are averaged: what the method does to the student's weights itself."""

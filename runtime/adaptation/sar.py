@@ -16,11 +16,11 @@ start over there at every step. The released code puts the old average back afte
 # B batch, H height, W width, C channels, K classes
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from models.losses import pixel_entropy
@@ -57,13 +57,13 @@ class Sar(Method):
         """
         x_B3HW = normalise(to_tensor(target.image_HWC)[None].to(self._device))
         learning = {name: p for name, p in student.named_parameters() if p.requires_grad}
-        moving = {name: p for name, p in learning.items() if stage_of(student, name) < FIRST_RESTING}
+        climbing = moving(student)
         with own_statistics(student):
             entropy_BHW = pixel_entropy(student(x_B3HW))
         reliable_BHW = self._filter.is_reliable(entropy_BHW.detach())
-        if not moving or not bool(reliable_BHW.any()):
+        if not climbing or not bool(reliable_BHW.any()):
             return torch.zeros((), device=self._device)
-        offsets = climb(masked_mean(entropy_BHW, reliable_BHW), moving, rho=self._rho)
+        offsets = climb(masked_mean(entropy_BHW, reliable_BHW), climbing, rho=self._rho)
         nearby = {name: p + offsets[name] if name in offsets else p.detach() for name, p in learning.items()}
         with own_statistics(student, momentum=0.0):
             entropy_BHW = pixel_entropy(cast(Tensor, functional_call(student, nearby, (x_B3HW,))))
@@ -73,6 +73,10 @@ class Sar(Method):
         loss = masked_mean(entropy_BHW, reliable_BHW)
         self._note(float(loss.detach()))
         return loss
+
+    def learning(self, student: SegmentationModel) -> Sequence[nn.Parameter]:
+        """Norms before the last stage."""
+        return list(moving(student).values())
 
     def settle(self, student: SegmentationModel) -> None:
         """Back to the source's norms where the answers have become too sure to be true."""
@@ -101,6 +105,12 @@ class Sar(Method):
 
     def _note(self, loss: float) -> None:
         self._mean_loss = loss if self._mean_loss is None else (1 - LOSS_SHARE) * self._mean_loss + LOSS_SHARE * loss
+
+
+def moving(student: SegmentationModel) -> dict[str, nn.Parameter]:
+    """Trainable parameters by name, but those that rest."""
+    named = student.named_parameters()
+    return {name: p for name, p in named if p.requires_grad and stage_of(student, name) < FIRST_RESTING}
 
 
 def climb(loss: Tensor, parameters: Mapping[str, Tensor], *, rho: float) -> dict[str, Tensor]:

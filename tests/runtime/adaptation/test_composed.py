@@ -69,6 +69,24 @@ def test_without_a_loss_of_the_method_terms_are_not_asked(student) -> None:
     assert term.num_asked == 0
 
 
+def test_terms_train_only_what_the_method_trains_in_that_step() -> None:
+    class OfTheFirst(Scaled):
+        def loss(self, student, _):
+            return student[0].weight.sum()
+
+        def learning(self, student):
+            return [student[0].weight]
+
+    class OfBoth:
+        def loss(self, student, _):
+            return student[0].weight.sum() + student[1].weight.sum()
+
+    student = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    Composed(OfTheFirst(1.0), terms={"both": OfBoth()}).loss(student, make_target()).backward()
+    assert float(student[0].weight.grad) == 2.0 and student[1].weight.grad is None
+    assert all(parameter.requires_grad for parameter in student.parameters())
+
+
 def test_rules_settle_after_the_method_in_their_order(student) -> None:
     Composed(Scaled(1.0), rules={"double": Doubling(), "add": Scaled(3.0)}).settle(student)
     assert float(student.weight.detach()) == (1 + 1) * 2 + 3

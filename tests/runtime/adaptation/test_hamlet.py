@@ -10,7 +10,8 @@ import torch
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import tensors_digest
-from models.trainable import adaptable_tensors, set_trainable
+from models.trainable import HEAD_STAGE, adaptable_tensors, set_trainable, stage_of
+from runtime.adaptation.components import joined
 from runtime.adaptation.descent import build_descent
 from runtime.adaptation.hamlet import Hamlet, source_scale
 from runtime.adaptation.hamlet_pace import WINDOW
@@ -131,6 +132,21 @@ def test_measured_times_choose_the_depth_only_where_there_is_a_clock() -> None:
             home.method.settle(home.student)
     assert timed.method._agent.state()["times_s"] == [0.25, None, None, None]
     assert untimed.method._agent.state()["times_s"] == [None] * 4
+
+
+def test_a_component_lets_those_stages_rest_that_rest() -> None:
+    """At depth 3 the masked frame has something to teach the first two stages, too."""
+    home = Home()
+    method = joined(METHODS["hamlet"], {"mic": None}).build(home.given)
+    state = method.state()
+    state["method"]["pace"]["budget"] = 9
+    state["method"]["agent"]["scores"] = [0.0, 0.0, 1.0, 0.0]
+    method.load_state(state)
+    loss = method.loss(home.student, home.frame(0, is_strange=True))
+    assert loss is not None
+    loss.backward()
+    moved = {stage_of(home.student, name) for name, p in home.student.named_parameters() if p.grad is not None}
+    assert moved == {3, 4, HEAD_STAGE}
 
 
 def test_a_run_goes_on_bit_for_bit_from_its_state() -> None:
