@@ -5,15 +5,18 @@ import math
 import pytest
 import torch
 
+from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import HEAD_STAGE, adaptable_tensors, frozen_digest, replica, set_trainable, stage_of
 from replay.buffer import ReplayBuffer
-from runtime.adaptation import sar
+from runtime.adaptation import fisher_anchor, sar
 from runtime.adaptation.descent import build_descent
+from runtime.adaptation.entropy_filter import EntropyFilter
 from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.methods import METHODS
 from runtime.config import AdaptationConfig
+from runtime.optimizers import build_optimizer
 from runtime.state import flatten, unflatten
 from runtime.weights import VersionedWeights
 from tests.runtime.adaptation.samples import candidate_of, filled_replay, make_student, make_target, materials
@@ -129,3 +132,47 @@ def test_methods_of_norms_run_in_any_mode_and_leave_frozen_statistics_alone(name
         learner, *_ = learner_of(name, student)
         assert learner.learn(make_target())[0].outcome == "applied"
         assert frozen_digest(student) == digest
+
+
+SGD_0_9 = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False}
+ADAM = {"lr": 7.5e-6, "betas": (0.9, 0.999), "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "settings", "frames_share"),
+    [
+        # nothing descends; momentum 0.1 is torch's own in training mode ("norm_ema", mariodoebler/test-time-adaptation)
+        ("bn", torch.optim.SGD, SGD_0_9, 0.1),
+        # arXiv 2006.10726, section 3: statistics of the batch; rate 6e-5 / 8 of the code to CoTTA's Cityscapes to ACDC
+        ("tent", torch.optim.Adam, ADAM, 1.0),
+        # github.com/mr-eggplant/EATA: SGD 0.9; its successor SAR, arXiv 2302.12400, has 1e-3 for transformers, batch 64
+        ("eata", torch.optim.SGD, SGD_0_9, 1.0),
+        # github.com/mr-eggplant/SAR and arXiv 2302.12400, appendix: SGD 0.9, 1e-3 for transformers at batch 64
+        ("sar", torch.optim.SGD, SGD_0_9, 1.0),
+    ],
+)
+def test_methods_of_norms_come_as_published(name: str, kind: type, settings: dict, frames_share: float) -> None:
+    """Affine parameters of norms, nothing averaged, clipped or held back; a frame's share in a batch norm's statistics
+    is what torch makes of that momentum.
+    """
+    recipe = METHODS[name].recipe
+    assert (recipe.trainable, recipe.policy, recipe.ema_decay) == ("norm", "bare", 0.0)
+    assert (recipe.max_gradient_norm, recipe.head_rate, recipe.fresh_descents) == (math.inf, 1.0, 1)
+    student, twin = student_of(name), student_of(name)
+    (group,) = build_optimizer(recipe, student, learning_rate=recipe.learning_rate).param_groups
+    assert type(build_optimizer(recipe, student, learning_rate=1.0)) is kind
+    assert {key: group[key] for key in settings} == settings
+    learner, *_ = learner_of(name, student)
+    assert learner.learn(make_target())[0].outcome == "applied"
+    norm = twin.head.bn.train()
+    norm.momentum = frames_share
+    twin(normalise(to_tensor(make_target().image_HWC)[None]))
+    assert torch.allclose(student.head.bn.running_mean, norm.running_mean, atol=1e-5)
+    assert torch.allclose(student.head.bn.running_var, norm.running_var, rtol=1e-4)
+
+
+def test_filters_and_anchors_of_norm_methods_have_their_published_numbers() -> None:
+    """EATA, arXiv 2204.02610: 0.4 ln K, 2000. SAR, arXiv 2302.12400: 0.4 ln K, rho 0.05, reset below 0.2 of ln 1000."""
+    assert EntropyFilter.of_classes(1000).margin == pytest.approx(0.4 * math.log(1000))
+    assert (fisher_anchor.STRENGTH, sar.RHO) == (2000.0, 0.05)
+    assert sar.COLLAPSED * math.log(1000) == pytest.approx(0.2)
