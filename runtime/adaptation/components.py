@@ -14,6 +14,7 @@ from runtime.adaptation.anchoring import MergeToSource, RestoreByChance
 from runtime.adaptation.class_percentile import ClassPercentile
 from runtime.adaptation.composed import Composed, Rule, Term
 from runtime.adaptation.core_boundary import CoreBoundary
+from runtime.adaptation.entropy_filter import SureEntropy
 from runtime.adaptation.fisher_anchor import STRENGTH, measured_anchor
 from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.methods import Entry, Track
@@ -65,6 +66,11 @@ COMPONENTS: dict[str, Component] = {
         "sure pixels onto their class's prototype, doubtful ones turned towards it (after HBCA, CVPR 2026)",
         0.1,
         term=lambda given, weight: CoreBoundary(given, weight=weight),
+    ),
+    "entropy": Component(
+        "entropy minimised where it is below 0.4 ln K, the surer the more (EATA, ICML 2022)",
+        1.0,
+        term=lambda given, weight: SureEntropy(given, weight=weight),
     ),
     "fisher": Component(
         "weights held where the source's answers depend on them, by Fisher information (EATA, ICML 2022)",

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from runtime.adaptation.entropy_filter import EntropyFilter, masked_mean
+from runtime.adaptation.entropy_filter import EntropyFilter, SureEntropy, masked_mean
+from runtime.adaptation.method import Materials
+from tests.runtime.adaptation.samples import Painted, make_student, make_target, materials
 
 
 def test_the_margin_is_a_share_of_the_entropy_of_a_guess() -> None:
@@ -38,3 +40,24 @@ def test_an_empty_mask_costs_nothing_and_pulls_nowhere() -> None:
     mean = masked_mean(values, torch.tensor([[[False]]]))
     mean.backward()
     assert mean.item() == 0.0 and values.grad is not None and values.grad.item() == 0.0
+
+
+def test_as_a_term_it_makes_sure_pixels_surer_and_leaves_unsure_ones_out() -> None:
+    """Of 0.97 sure H = 0.168 nats, below 0.4 ln 4 = 0.555; a guess is above."""
+    p_KW = torch.tensor([[0.97, 0.25], [0.01, 0.25], [0.01, 0.25], [0.01, 0.25]])
+    student = Painted(p_KW.log()[None, :, None, :].contiguous())
+    loss = SureEntropy(given(), weight=2.0).loss(student, make_target())
+    assert loss is not None
+    entropy, margin = -(0.97 * math.log(0.97) + 0.03 * math.log(0.01)), 0.4 * math.log(4)
+    assert loss.item() == pytest.approx(2.0 * entropy * math.exp(margin - entropy), rel=1e-5)
+    loss.backward()
+    gradient_KW = student.logits_1KHW.grad[0, :, 0]
+    assert gradient_KW[0, 0] < 0 and bool((gradient_KW[:, 1] == 0).all())
+
+
+def test_as_a_term_it_has_nothing_to_say_where_all_is_a_guess() -> None:
+    assert SureEntropy(given(), weight=1.0).loss(Painted(torch.zeros(1, 4, 1, 2)), make_target()) is None
+
+
+def given() -> Materials:
+    return materials(make_student())
