@@ -19,6 +19,7 @@ from runtime.adaptation.fisher_anchor import STRENGTH, measured_anchor
 from runtime.adaptation.method import Materials, Method
 from runtime.adaptation.methods import Entry, Track
 from runtime.adaptation.mic import MaskedConsistency
+from runtime.adaptation.prior import ServedPrior
 from runtime.adaptation.thing_distance import ThingDistance
 from runtime.adaptation.tie import OutputTie
 from runtime.option_words import ConfigError, nearest
@@ -82,6 +83,11 @@ COMPONENTS: dict[str, Component] = {
         "weights go this share of the way back to the source after every step (ROID, WACV 2024)",
         0.01,
         rule=lambda given, weight: MergeToSource(given, share=_share("merge", weight)),
+    ),
+    "prior": Component(
+        "answers weighed by how common classes are now; by --trainable norm alone (ROID, WACV 2024)",
+        1.0,
+        rule=lambda given, weight: ServedPrior(given, share=_share("prior", weight)),
     ),
     "restore": Component(
         "each weight returns to the source with this chance after every step (CoTTA, CVPR 2022)",

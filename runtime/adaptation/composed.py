@@ -3,12 +3,13 @@
     method = Composed(StyledReplay(...), terms={"mic": MaskedConsistency(...)}, rules={"merge": MergeToSource(...)})
 
 The loss is the method's plus every term's; a term weighs itself, and trains only what the method trains in that step
-(HAMLET lets stages rest). Rules settle after the method, in their order. Where
+(HAMLET lets stages rest). Rules settle after the method, in their order; one with `prepare(student, target)` is told of
+the frame before anything is learnt from it. Where
 the method has no loss for a frame there is no step, and terms are not asked: the method says what is learnt from.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -30,6 +31,13 @@ class Rule(Protocol):
     def settle(self, student: SegmentationModel) -> None: ...
 
 
+@runtime_checkable
+class Preparing(Protocol):
+    """A rule that has something to undo, or to note, before the losses."""
+
+    def prepare(self, student: SegmentationModel, target: Target) -> None: ...
+
+
 class Composed(Method):
     """Owns what it is made of; each part that has a state keeps it under its own name."""
 
@@ -42,6 +50,9 @@ class Composed(Method):
 
     def loss(self, student: SegmentationModel, target: Target) -> Tensor | None:
         """The sum of what method and terms give."""
+        for rule in self._rules.values():
+            if isinstance(rule, Preparing):
+                rule.prepare(student, target)
         total = self._method.loss(student, target)
         if total is None:
             return None

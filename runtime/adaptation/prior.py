@@ -6,15 +6,22 @@ added to every pixel's logits is a bias: so the correction is part of the served
     correction = PriorCorrection(frozen, source_shares_K)
     correction.take_off(student)          # before learning: the loss sees plain answers
     correction.put_on(student, prior_K)   # after it: what is served is corrected
+
+It has a meaning only where that bias may be set and does not learn, which is trainable mode `norm`: a bias that learns
+moves with the prior by itself, and one that is frozen is the source model's, too. `ServedPrior` is the same as a rule
+any method can be joined with there (`components.py`).
 """
 
-# K classes
+# K classes, B batch, h w height and width of logits
 
 import torch
 from torch import Tensor
 
+from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import CLASS_BIAS
+from runtime.adaptation.method import Materials, Target
+from runtime.option_words import ConfigError
 
 
 def log_correction(prior_K: Tensor, source_K: Tensor, *, num_samples: int) -> Tensor:
@@ -30,12 +37,14 @@ def log_correction(prior_K: Tensor, source_K: Tensor, *, num_samples: int) -> Te
 
 class PriorCorrection:
     """Sets the classifier's bias where that may be set and does not learn by itself (trainable mode `norm`); elsewhere
-    it leaves the model as it is, for a learnt bias moves with the prior by itself and a frozen one is shared.
+    it leaves the model as it is, for a learnt bias moves with the prior by itself and a frozen one is shared. `share`
+    in [0, 1] of the correction is put on.
     """
 
-    def __init__(self, frozen: SegmentationModel, source_K: Tensor) -> None:
+    def __init__(self, frozen: SegmentationModel, source_K: Tensor, *, share: float = 1.0) -> None:
         self._bias_K = _bias(frozen).detach().clone() if _is_settable(frozen) else torch.zeros(source_K.numel())
         self._source_K = (source_K.to(self._bias_K) / source_K.sum()).clone()
+        self._share = share
 
     def take_off(self, model: SegmentationModel) -> None:
         """The source's bias again, exactly."""
@@ -48,7 +57,37 @@ class PriorCorrection:
         if _is_settable(model):
             with torch.no_grad():
                 correction_K = log_correction(prior_K, self._source_K, num_samples=num_samples)
-                _bias(model).copy_(self._bias_K + correction_K)
+                _bias(model).copy_(self._bias_K + self._share * correction_K)
+
+
+class ServedPrior:
+    """A rule: after every step the classifier's bias says how common classes are, by the weights just learnt and the
+    frame of that step. It costs a forward pass and meets the next frame, as in ROID (`roid.py`). ConfigError where no
+    bias may be set.
+    """
+
+    def __init__(self, given: Materials, *, share: float = 1.0) -> None:
+        if not _is_settable(given.frozen):
+            raise ConfigError(
+                "--with prior: expected a classifier's bias that may be set, and here it learns by itself, is shared "
+                "or is missing; add --trainable norm, or leave prior out"
+            )
+        source_K = torch.tensor(given.replay.statistics().pixels_by_class)
+        self._correction = PriorCorrection(given.frozen, source_K, share=share)
+        self._device = given.device
+        self._target: Target | None = None
+
+    def prepare(self, student: SegmentationModel, target: Target) -> None:
+        """The losses see plain answers."""
+        self._correction.take_off(student)
+        self._target = target
+
+    def settle(self, student: SegmentationModel) -> None:
+        assert self._target is not None  # there was a loss
+        with torch.no_grad():
+            p_BKhw = student(normalise(to_tensor(self._target.image_HWC)[None].to(self._device))).softmax(dim=1)
+        num_samples = p_BKhw.shape[0] * p_BKhw.shape[2] * p_BKhw.shape[3]
+        self._correction.put_on(student, p_BKhw.mean(dim=(0, 2, 3)), num_samples=num_samples)
 
 
 def _is_settable(model: SegmentationModel) -> bool:

@@ -83,7 +83,7 @@ def test_each_component_is_a_term_or_a_rule_with_a_weight_and_a_line_of_summary(
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_every_component_takes_a_step_beside_a_method_and_repeats(name) -> None:
     def one_step():
-        student = make_student()
+        student = make_student("norm" if name == "prior" else "adapters+head")
         method = joined(METHODS["styled"], {name: None}).build(materials(student))
         assert isinstance(method, Composed)
         loss = method.loss(student, make_target())

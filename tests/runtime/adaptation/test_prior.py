@@ -1,12 +1,16 @@
 """Prior correction: Bayes on the answers, held in one bias, off while learning."""
 
+import copy
+
 import pytest
 import torch
 
+from models.preprocess import normalise, to_tensor
 from models.segformer import SegmentationModel
 from models.trainable import set_trainable
-from runtime.adaptation.prior import PriorCorrection, log_correction
-from tests.runtime.adaptation.samples import NUM_CLASSES, make_student
+from runtime.adaptation.prior import PriorCorrection, ServedPrior, log_correction
+from runtime.option_words import ConfigError
+from tests.runtime.adaptation.samples import NUM_CLASSES, make_student, make_target, materials
 
 EVEN = torch.full((NUM_CLASSES,), 1 / NUM_CLASSES)
 PRIOR = torch.tensor([0.7, 0.2, 0.1, 0.0])
@@ -70,3 +74,34 @@ def test_a_bias_that_learns_or_is_shared_is_left_alone(mode: str) -> None:
         plain = model(X)
         PriorCorrection(model, EVEN).put_on(model, PRIOR, num_samples=1000)
         assert torch.equal(model(X), plain)
+
+
+def test_as_a_rule_the_losses_see_plain_answers_and_what_serves_is_corrected(student: SegmentationModel) -> None:
+    given, target = materials(student), make_target()
+    rule, x = ServedPrior(given), normalise(to_tensor(make_target().image_HWC)[None])
+    source_K = torch.tensor(given.replay.statistics().pixels_by_class)
+    with torch.no_grad():
+        plain = student(x)
+        for _ in range(2):  # estimated from plain answers, a prior does not reinforce itself
+            rule.prepare(student, target)
+            assert torch.equal(student(x), plain)
+            rule.settle(student)
+        shares_K = plain.softmax(dim=1).mean(dim=(0, 2, 3))
+        expected_K = log_correction(shares_K, source_K / source_K.sum(), num_samples=plain[0, 0].numel())
+        assert torch.allclose(student(x) - plain, expected_K[None, :, None, None].expand_as(plain), atol=1e-5)
+
+
+def test_at_half_its_weight_half_the_correction_is_put_on(student: SegmentationModel) -> None:
+    halved = copy.deepcopy(student)
+    bias_K = student.head.classifier.bias.detach().clone()
+    for model, share in ((student, 1.0), (halved, 0.5)):
+        PriorCorrection(model, EVEN, share=share).put_on(model, PRIOR, num_samples=1000)
+    assert torch.allclose(halved.head.classifier.bias - bias_K, 0.5 * (student.head.classifier.bias - bias_K))
+
+
+@pytest.mark.parametrize("mode", ["adapters", "adapters+head", "full"])
+def test_as_a_rule_it_is_refused_where_it_would_do_nothing(mode: str) -> None:
+    model = make_student()
+    set_trainable(model, mode)
+    with pytest.raises(ConfigError, match=r"--with prior: .*; add --trainable norm"):
+        ServedPrior(materials(model))
