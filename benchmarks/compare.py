@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.cells import Cell, Launch, code_note, plain_name, run_cells
-from benchmarks.method_words import adaptation_of, method_of
+from benchmarks.method_words import adaptation_of, method_of, model_of
 from benchmarks.options import check_at_least, check_names, with_exam
 from evaluation.compare import compare
 from evaluation.comparison_tables import rich_tables, write_comparison
@@ -33,7 +33,8 @@ class CompareConfig:
 
     methods: str = "styled,dacs,frozen"
     """Methods, separated by commas, the oracle among them; with components as METHOD+NAME or METHOD+NAME=WEIGHT, with
-    settings other than their own as METHOD@learning-rate=VALUE and METHOD@ema-decay=VALUE."""
+    settings other than their own as METHOD@learning-rate=VALUE or @ema-decay=VALUE, and with what learns as
+    METHOD@trainable=head or METHOD@adapter=lora@adapter-stages=3-4."""
     seeds: str = "0"
     """Seeds, separated by commas; figures are means over them."""
     latency: str | None = None
@@ -52,6 +53,7 @@ class CompareConfig:
         check_names("--methods", ",".join(method_of(words) for words in self.methods.split(",")), Oracle().methods)
         for words in self.methods.split(","):
             adaptation_of(words)
+            model_of(words, self.model)
         if not all(seed.isdigit() for seed in self.seeds.split(",")):
             raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
         if self.latency is not None and self.latency != RECORDED:
@@ -80,7 +82,7 @@ def cells(config: CompareConfig) -> Sequence[Cell]:
             plain_name(f"{method}-{seed}"),
             RuntimeConfig(
                 stream=config.stream,
-                model=config.model,
+                model=model_of(method, config.model),
                 adaptation=adaptation_of(method),
                 replay=with_exam(config.replay),
                 run=RunConfig(pace="lockstep", seed=int(seed), latency=latency, quiet=True),

@@ -21,6 +21,14 @@ def test_the_same_method_under_other_settings_is_another_cell():
     assert plain.name == "tent-0" and changed.name == "tent_learning-rate_1e-4-0"
 
 
+def test_rows_may_differ_in_what_learns():
+    words = "styled,styled@trainable=head,styled@adapter-stages=3-4"
+    plain, head, late = cells(CompareConfig(methods=words, model=ModelConfig(trainable="adapters")))
+    assert [cell.config.model.trainable for cell in (plain, head, late)] == ["adapters", "head", "adapters"]
+    assert [cell.config.model.adapter_stages for cell in (plain, late)] == ["1,2,3,4", "3,4"]
+    assert late.name == "styled_adapter-stages_3-4-0" and plain.folder_name() != late.folder_name()
+
+
 def test_recorded_times_are_those_of_the_same_cell(tmp_path):
     config = CompareConfig(methods="styled,frozen", latency="recorded")
     made = cells(config)
@@ -63,6 +71,7 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
     [
         ({"methods": "styled,dax"}, "'dax' is not known; nearest: onda, dacs"),
         ({"methods": "tent@rate=1"}, "no setting 'rate'"),
+        ({"methods": "styled,styled@trainable=all"}, "no trainable 'all'"),
         ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
         ({"jobs": 0}, "--jobs 0"),
         ({"latency": "record"}, "--latency record: expected P"),

@@ -1,6 +1,7 @@
 import pytest
 
-from benchmarks.method_words import adaptation_of, method_of, with_setting
+from benchmarks.method_words import adaptation_of, method_of, model_of, with_setting
+from runtime.config import ModelConfig
 from runtime.option_words import ConfigError
 
 
@@ -11,9 +12,21 @@ def test_components_and_settings_are_read_out_of_the_words():
     assert method_of("dacs+mic=0.5@learning-rate=1e-4") == "dacs"
 
 
+def test_what_learns_is_read_out_of_the_words_too():
+    words = "styled+mic@trainable=adapters+head@adapter=lora@adapter-rank=4@adapter-stages=2-4@ema-decay=0.5"
+    model = model_of(words, ModelConfig(checkpoint="mine.safetensors"))
+    assert (model.trainable, model.adapter, model.adapter_rank) == ("adapters+head", "lora", 4)
+    assert (model.adapter_stages, model.checkpoint) == ("2,3,4", "mine.safetensors")
+    given = adaptation_of(words)
+    assert (given.method, given.with_, given.ema_decay) == ("styled", "mic", 0.5)
+    assert model_of("styled@adapter-reduction=8@adapter-stages=4", ModelConfig()).adapter_stages == "4"
+
+
 def test_a_bare_name_leaves_everything_to_the_recipe():
     given = adaptation_of("tent")
     assert (given.method, given.with_, given.learning_rate, given.ema_decay) == ("tent", "", None, None)
+    model = ModelConfig(trainable="head", adapter="lora", adapter_stages="3,4", adapter_rank=2)
+    assert model_of("tent", model) == model
 
 
 def test_words_with_a_setting_read_back():
@@ -36,4 +49,23 @@ def test_words_with_a_setting_read_back():
 def test_other_words_are_refused_in_a_line(words, message):
     with pytest.raises(ConfigError, match=message) as refusal:
         adaptation_of(words)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("styled@trainable=haed", "no trainable 'haed'; nearest: head"),
+        ("styled@adapter=loar", "--adapter loar: no such adapters; nearest: lora"),
+        ("styled@adapter-stages=4-3", "adapter-stages is '4-3', expected FIRST-LAST"),
+        ("styled@adapter-stages=3-5", "adapter-stages is '3-5', expected FIRST-LAST"),
+        ("styled@adapter-rank=x", "adapter-rank is 'x', expected a count"),
+        ("styled@adapter-rank=4", "--adapter-rank 4: expected --adapter lora"),
+        ("styled@adapter=lora@adapter=ssf", "given twice"),
+        ("styled@adapters=lora", "no setting 'adapters'; nearest: adapter"),
+    ],
+)
+def test_words_of_what_learns_are_refused_in_a_line(words, message):
+    with pytest.raises(ConfigError, match=message) as refusal:
+        model_of(words, ModelConfig())
     assert "\n" not in str(refusal.value)
