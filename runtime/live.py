@@ -73,7 +73,8 @@ class Live:
             self._roles["inference"] = self._infer_and_learn
         else:
             self._roles |= {"inference": self._infer, "learner": self._learn}
-        self._heartbeats = {name: Heartbeat(clock) for name in self._roles}
+        working = clock if rules.slack is None else rules.slack.working_s  # held back is not hung
+        self._heartbeats = {name: Heartbeat(working if name == "learner" else clock) for name in self._roles}
         self._supervisor = Supervisor(self._heartbeats, period_s=1.0 / stream.fps, clock=clock)
         self._ended: set[str] = set()
         self._failure: BaseException | None = None
@@ -244,13 +245,7 @@ class Live:
     def _learn(self) -> None:
         torch.set_num_threads(self._rules.threads.learning)
         heartbeat, slack = self._heartbeats["learner"], self._rules.slack
-
-        def boundary() -> None:
-            heartbeat.beat()  # held back is not hung
-            if slack is not None:
-                slack.wait()
-
-        with self._rules.lane.entered(), nullcontext() if slack is None else Segments(boundary):
+        with self._rules.lane.entered(), nullcontext() if slack is None else Segments(slack.wait):
             while (predictions := self._inbox.take_all()) and not self._is_learning_given_up:
                 self._consider(predictions, heartbeat)
 

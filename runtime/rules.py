@@ -16,11 +16,15 @@ MAX_AGE_FLOOR_S = 0.15
 
 
 class Slack(Protocol):
-    """Holds learning back, at each `wait`, while inference is `busy`; `close` lets it go on for good."""
+    """Holds learning back, at each `wait`, while inference is `busy`; `close` lets it go on for good. `working_s` is a
+    clock that stands still while learning is held.
+    """
 
     def busy(self) -> AbstractContextManager[None]: ...
 
     def wait(self) -> None: ...
+
+    def working_s(self) -> float: ...
 
     def close(self) -> None: ...
 

@@ -69,6 +69,7 @@ class SlackGate:
         self._busy_thread = 0
         self._num_waiting = 0
         self._held_s = 0.0
+        self._held_since_s: float | None = None
         self._free_until_s = float("-inf")
         self._is_closed = False
         self._idle = threading.Condition()
@@ -97,18 +98,21 @@ class SlackGate:
             return
         with self._idle:
             self._num_waiting += 1
+            self._held_since_s = came_s
             try:
                 is_idle = self._idle.wait_for(lambda: self._is_closed or not self._is_busy, timeout=self._patience())
             finally:
                 self._num_waiting -= 1
                 left_s = self._clock()
                 self._held_s += left_s - came_s
+                self._held_since_s = None
         if not is_idle:
             self._free_until_s = left_s + self._grace_s
 
     def working_s(self) -> float:
-        """A clock for the one thread that learns: it stands still while that is held at a boundary."""
-        return self._clock() - self._held_s
+        """A clock of the one thread that learns, for any: it stands still while that is held at a boundary."""
+        held_since_s = self._held_since_s
+        return (self._clock() if held_since_s is None else held_since_s) - self._held_s
 
     @property
     def num_waiting(self) -> int:

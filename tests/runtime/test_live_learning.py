@@ -74,6 +74,9 @@ class Noting:
     def wait(self) -> None:
         self.notes.append("boundary")
 
+    def working_s(self) -> float:
+        return 0.0
+
     def close(self) -> None:
         self.notes.append("closed")
 

@@ -1,8 +1,13 @@
 """Workers that hang: told within bounds, nobody waits for them, and a stop still ends the run."""
 
+import math
 import threading
 
+import torch
+
 from runtime import events
+from runtime.live import POLL_S
+from runtime.slack import SlackGate
 from tests.fakes import ManualClock
 from tests.runtime.drives import (
     ListedStream,
@@ -40,6 +45,53 @@ def test_a_hung_learner_costs_no_prediction_and_does_not_hold_up_the_end() -> No
     assert [state for component, state in changes(seen) if component == "learner"] == ["hung"]
     assert cycle.is_given_up.is_set() and len(woke) == 1, "it woke in the end, and"
     assert not any(isinstance(event, events.ShiftScore) for event in seen), "nothing it said was heard"
+
+
+def test_a_learner_that_turns_in_circles_is_hung_though_it_comes_to_boundaries() -> None:
+    clock = ManualClock()
+    ends = threading.Event()
+
+    def turn(_: int) -> None:
+        while not ends.is_set():
+            torch.ones(1)
+            clock.advance(0.25)
+            ends.wait(0.001)
+
+    cycle = Watching(turn)
+    seen = drive(
+        ListedStream(10),
+        cycle=cycle,
+        clock=clock,
+        adapt="gaps",
+        slack=SlackGate(clock=clock),
+        release=ends.set,
+        left_behind=["learner"],
+    )
+    assert indices(seen, events.Prediction) == list(range(10)) and cycle.is_given_up.is_set()
+    assert [state for component, state in changes(seen) if component == "learner"] == ["hung"]
+
+
+def test_a_learner_that_is_held_back_is_not_hung() -> None:
+    clock = ManualClock()
+    gate = SlackGate(clock=clock, patience_s=math.inf)
+    for_polls = threading.Event()
+
+    def hold(index: int) -> None:
+        """The second answer takes a quarter of a minute, seen by the supervisor, while learning waits for it."""
+        while index == 1 and not gate.num_waiting:
+            pass
+        if index == 1:
+            clock.advance(15.0)
+            for_polls.wait(4 * POLL_S)
+
+    def work(index: int) -> None:
+        while index == 0 and gate.working_s() == clock():  # until it was held
+            torch.ones(1)
+
+    parts = {"predictor": Predicting(hold), "cycle": Watching(work), "slack": gate}
+    seen = drive(ListedStream(2), clock=clock, adapt="gaps", **parts)
+    assert changes(seen) == [] and indices(seen, events.Prediction) == [0, 1]
+    assert gate.working_s() == clock() - 15.0
 
 
 def test_a_long_step_does_not_hold_up_a_stop() -> None:
