@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.timeline import Curve, Mark, Span
+from evaluation.thinning import Curve, Marks, Span
 
 INK = "#2b3038"
 GRID = "#e6e9ee"
@@ -109,13 +109,13 @@ def line(axes: Axes, curve: Curve, color: str, label: str) -> None:
     axes.plot(thin.frames, thin.values, color=color, linewidth=1.2, label=label)
 
 
-def mark(axes: Axes, marks: Sequence[Mark], colors: Mapping[str, str]) -> None:
-    for kind in dict.fromkeys(mark.kind for mark in marks):
+def mark(axes: Axes, marks: Marks, colors: Mapping[str, str]) -> None:
+    for kind, count in marks.counts.items():
         color = colors.get(kind, OTHER_MARK)
-        frames = [mark.frame for mark in marks if mark.kind == kind]
-        for frame in frames[:MAX_POINTS]:
-            axes.axvline(frame, color=color, linewidth=1.0, alpha=0.75)
-        axes.plot([], [], color=color, label=f"{kind} ({len(frames)})")
+        for mark in marks.listed:
+            if mark.kind == kind:
+                axes.axvline(mark.frame, color=color, linewidth=1.0, alpha=0.75)
+        axes.plot([], [], color=color, label=f"{kind} ({count})")
 
 
 def thinned(num_values: int) -> np.ndarray:
@@ -131,4 +131,5 @@ def bucketed(curve: Curve, reduce: Callable[[np.ndarray], float]) -> Curve:
     return Curve(
         np.array([curve.frames[stretch[0]] for stretch in stretches]),
         np.array([float(reduce(curve.values[stretch])) for stretch in stretches]),
+        curve.peak,
     )

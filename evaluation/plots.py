@@ -107,7 +107,7 @@ def _panels(timeline: Timeline, domains: Sequence[Row]) -> list[_Panel]:
         panels.append(_Panel(2.6, lambda axes: _draw_quality(axes, timeline, domains)))
     if not timeline.confidence.is_empty:
         panels.append(_Panel(1.3 if has_labels else 1.8, lambda axes: _draw_health(axes, timeline)))
-    if not timeline.shift_score.is_empty or timeline.shifts:
+    if not timeline.shift_score.is_empty or timeline.shifts.listed:
         panels.append(_Panel(1.3, lambda axes: _draw_shift(axes, timeline)))
     if not timeline.version.is_empty:
         panels.append(_Panel(1.1, lambda axes: _draw_version(axes, timeline)))
@@ -171,7 +171,7 @@ def _draw_version(axes: Axes, timeline: Timeline) -> None:
     mark(axes, timeline.troubles, {"rollback": BAD})
     axes.set_ylabel("version")
     axes.set_ylim(bottom=0)
-    if timeline.troubles:
+    if timeline.troubles.listed:
         legend_above(axes, *axes.get_legend_handles_labels())
 
 
@@ -187,13 +187,13 @@ def _draw_latency(axes: Axes, timeline: Timeline) -> None:
     latency = timeline.latency.only_measured()
     middle = bucketed(latency, np.median)
     if len(middle.values) < len(latency.values):
-        peak = bucketed(latency, np.max)
+        peak = bucketed(timeline.slowest, np.max)
         axes.plot(peak.frames, peak.values, ".", color="#c77700", markersize=2.2, alpha=0.7, label="slowest nearby")
     axes.plot(middle.frames, middle.values, color=ADAPTED, linewidth=1.0, label="capture to result")
     p99 = float(np.percentile(latency.values, 99))
     axes.axhline(p99, color=BAD, linewidth=0.9, linestyle=(0, (4, 3)), label=f"p99 {p99:.1f} ms")
     mark(axes, timeline.efforts, {"learning shed": BAD, "resumed": GOOD})
-    if latency.values.max() > 20 * np.median(latency.values):
+    if latency.peak > 20 * np.median(latency.values):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)

@@ -56,7 +56,7 @@ def render(run: RunFolder) -> str:
         f"{tables.value_of(run, 'stream')}, {tables.value_of(run, 'method')}",
         [
             tables.heading(run),
-            *tables.notices(run),
+            *tables.notices(run, timeline),
             tables.tiles(run, timeline),
             page.section("Accuracy by visit", tables.visit_table(run), note=tables.VISIT_NOTE),
             page.section("Over time", over_time, note=_over_time_note(timeline, is_scored=is_scored)),

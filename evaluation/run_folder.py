@@ -1,11 +1,12 @@
 """What a run left behind, read back: config, events, summary and previews of one run folder.
 
 Reads only; an unfinished folder (no summary yet, an event line torn by a crash) is read as far as it goes and says so.
+Events are read line by line, so that a run of days takes no more memory than one of minutes.
 Numbers stay as they were written: times in ms, mIoU in points; see `runtime/record.py` for the writing side.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,29 @@ class NotARunFolder(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """`events` holds the rows by event name, in order; `num_torn` counts lines that were not whole JSON objects."""
+    """Everything but the events is in memory; they are read from the disk each time they are asked for."""
 
     path: Path
     config_text: str
-    events: Mapping[str, list[Row]]
-    num_torn: int
     summary: Row | None
     previews: tuple[Path, ...]
 
+    def events(self) -> Iterator[Row | None]:
+        """The rows of all events, in order; None for a line that is not a whole JSON object."""
+        path = self.path / "events.jsonl"
+        if not path.is_file():
+            return
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            yield from map(_event, lines)
+
     def rows(self, event: str) -> list[Row]:
-        return self.events.get(event, [])
+        """All rows of one event at once: a million in ten hours."""
+        return [row for row in self.events() if row is not None and row["event"] == event]
+
+    @property
+    def started(self) -> Row | None:
+        """What was said as the run began."""
+        return next((row for row in self.events() if row is not None and row["event"] == "run_started"), None)
 
     @property
     def is_finished(self) -> bool:
@@ -44,14 +57,11 @@ def read_run(path: Path) -> RunFolder:
     summary = read_summary(path)
     if summary is None and not (path / "events.jsonl").is_file():
         raise NotARunFolder(f"{path}: holds neither events.jsonl nor summary.json; give the folder a run wrote")
-    events, num_torn = _read_events(path / "events.jsonl")
     config = path / "config.toml"
     previews = path / "previews"
     return RunFolder(
         path=path,
         config_text=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
-        events=events,
-        num_torn=num_torn,
         summary=summary,
         previews=tuple(sorted(file for file in previews.iterdir() if file.is_file())) if previews.is_dir() else (),
     )
@@ -93,20 +103,9 @@ def _read_object(path: Path) -> Row | None:
     return row if isinstance(row, dict) else None
 
 
-def _read_events(path: Path) -> tuple[dict[str, list[Row]], int]:
-    events: dict[str, list[Row]] = {}
-    num_torn = 0
-    if not path.is_file():
-        return events, num_torn
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                num_torn += 1
-                continue
-            if isinstance(row, dict) and isinstance(row.get("event"), str):
-                events.setdefault(row["event"], []).append(row)
-            else:
-                num_torn += 1
-    return events, num_torn
+def _event(line: str) -> Row | None:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("event"), str) else None

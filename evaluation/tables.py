@@ -34,11 +34,10 @@ CLASS_NOTE = (
 
 def value_of(run: RunFolder, key: str) -> str:
     """A fact about the run, from its summary or its first event."""
-    for row in (run.summary, *run.rows("run_started")[:1]):
-        value = lookup(row, key)
-        if value is not None:
-            return str(value)
-    return "unknown"
+    value = lookup(run.summary, key)
+    if value is None:
+        value = lookup(run.started, key)
+    return "unknown" if value is None else str(value)
 
 
 def heading(run: RunFolder) -> str:
@@ -52,26 +51,25 @@ def heading(run: RunFolder) -> str:
     return page.title(title, " \u00b7 ".join(facts))
 
 
-def notices(run: RunFolder) -> Iterator[str]:
+def notices(run: RunFolder, timeline: Timeline) -> Iterator[str]:
     """What a reader must know before reading on."""
     if not run.is_finished:
         yield page.notice(
             "This run has no summary: it is still going or was cut short. The figures below come from its events."
         )
-    if run.num_torn:
-        yield page.notice(f"Lines of events.jsonl that could not be read and are left out: {run.num_torn}.")
+    if timeline.num_torn:
+        yield page.notice(f"Lines of events.jsonl that could not be read and are left out: {timeline.num_torn}.")
     if skipped := lookup(run.summary, "frames.stream_faults"):
         counts = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
         yield page.notice(f"The stream held items that could not be used and were passed over: {counts}.")
-    if faults := run.rows("fault"):
-        kinds = sorted({f"{row.get('component')}: {row.get('detail')}" for row in faults})
-        yield page.notice(f"Faults survived: {len(faults)}. " + "; ".join(kinds[:5]))
+    if timeline.faults:
+        yield page.notice(f"Faults survived: {timeline.faults.total()}. " + "; ".join(sorted(timeline.faults)[:5]))
 
 
 def tiles(run: RunFolder, timeline: Timeline) -> str:
     """Headline figures: accuracy, worst drop, latency, drops, steps, shifts."""
     found = [*_quality_tiles(run, timeline), *_health_tiles(run, timeline)]
-    latency = lookup(run.summary, "latency_ms.capture_to_result") or percentiles(timeline.latency.values)
+    latency = lookup(run.summary, "latency_ms.capture_to_result") or percentiles(timeline.latency)
     found.append(page.tile("p99 latency", _ms(latency.get("p99")), f"p50 {_ms(latency.get('p50'))}"))
     dropped = lookup(run.summary, "frames.dropped") or dict(timeline.drops)
     predicted = lookup(run.summary, "frames.predicted") or timeline.num_predicted
@@ -80,7 +78,7 @@ def tiles(run: RunFolder, timeline: Timeline) -> str:
     applied, refused, rollbacks = _steps(run, timeline)
     found.append(page.tile("steps applied", str(applied), f"{refused} refused, {rollbacks} rolled back"))
     shifts = lookup(run.summary, "num_shifts")
-    found.append(page.tile("shifts detected", str(len(timeline.shifts) if shifts is None else shifts)))
+    found.append(page.tile("shifts detected", str(timeline.shifts.counts.total() if shifts is None else shifts)))
     return page.tiles(found)
 
 
@@ -145,9 +143,9 @@ def latency_table(run: RunFolder, timeline: Timeline) -> str:
     """Percentiles of each latency in ms."""
     rows = []
     for name, key, values in (
-        ("capture to result", "capture_to_result", timeline.latency.values),
-        ("inference", "inference", timeline.inference.values),
-        ("frozen inference", "frozen_inference", timeline.frozen_inference.values),
+        ("capture to result", "capture_to_result", timeline.latency),
+        ("inference", "inference", timeline.inference),
+        ("frozen inference", "frozen_inference", timeline.frozen_inference),
     ):
         found = lookup(run.summary, f"latency_ms.{key}") or percentiles(values)
         figures = [number(found.get(part)) for part in ("p50", "p95", "p99", "max")]
@@ -179,12 +177,12 @@ def shift_table(run: RunFolder, timeline: Timeline) -> str:
             page.figure(mark.value, digits=2),
             page.text(mark.detail or "-"),
         ]
-        for mark in timeline.shifts[:MAX_SHIFT_ROWS]
+        for mark in timeline.shifts.listed[:MAX_SHIFT_ROWS]
     ]
     if not rows:
         return page.paragraph("No shift was detected.") if run.is_finished else ""
     header = [Cell("frame", "number"), Cell("kind"), Cell("score", "number"), Cell("domain then shown")]
-    more = len(timeline.shifts) - len(rows)
+    more = timeline.shifts.counts.total() - len(rows)
     return page.table(header, rows) + (page.paragraph(f"and {more} more") if more else "")
 
 
@@ -246,7 +244,7 @@ def _steps(run: RunFolder, timeline: Timeline) -> tuple[int, int, int]:
     if adaptation is not None:
         return adaptation.get("steps_applied", 0), adaptation.get("steps_refused", 0), adaptation.get("rollbacks", 0)
     refused = sum(count for outcome, count in timeline.outcomes.items() if outcome not in EFFECTIVE_OUTCOMES)
-    return timeline.outcomes["applied"] + timeline.outcomes["shadowed"], refused, len(run.rows("rollback"))
+    return timeline.outcomes["applied"] + timeline.outcomes["shadowed"], refused, timeline.troubles.counts["rollback"]
 
 
 def _ms(value: object) -> str:

@@ -1,59 +1,32 @@
-"""A run as curves over its frames: the arrays that plots draw, taken from the rows of a run folder.
+"""A run as curves over its frames: what plots draw and tables count, from the events of a run folder read once.
 
-The one place of this package that knows the field names of `events.jsonl`. Draws nothing, computes no score.
+The one place of this package that knows the field names of `events.jsonl`. A run of any length takes bounded memory:
+see `evaluation.thinning`. Draws nothing, computes no score.
 """
 
-# N predicted frames
-
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.run_folder import Row, RunFolder, number
+from evaluation.thinning import MAX_MARKS, Curve, CurveLog, Mark, MarkLog, Marks, PeakLog, Span, SpanLog
 
 EFFECTIVE_OUTCOMES = ("applied", "shadowed", "relaxed")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One visit: the frames [first, last] in which the stream stayed in domain `name`."""
-
-    name: str
-    first: float
-    last: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """Values over frame indices, both float64 of one length; nan where nothing was measured."""
-
-    frames: np.ndarray
-    values: np.ndarray
-
-    @property
-    def is_empty(self) -> bool:
-        return not bool(np.isfinite(self.values).any())
-
-    def only_measured(self) -> "Curve":
-        keep = np.isfinite(self.values)
-        return Curve(self.frames[keep], self.values[keep])
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Something that happened at a frame: a detected shift, a rollback, a refused step, learning shed or resumed."""
-
-    frame: float
-    kind: str
-    value: float
-    detail: str
+OF_PREDICTIONS = (
+    *("miou_recent", "miou_frozen_recent", "confidence", "entropy_nats"),
+    *("latency_ms", "inference_ms", "version"),
+)
+OTHER_FAULTS = "others"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """Everything drawn over time. mIoU in points, times in ms, entropy in nats, shares in [0, 1]."""
+    """Everything drawn over time. mIoU in points, times in ms, entropy in nats, shares in [0, 1].
+
+    `slowest` has the latencies again, thinned to the greatest. `faults` counts them by component and detail, `num_torn`
+    lines that were not whole JSON objects.
+    """
 
     spans: tuple[Span, ...]
     miou: Curve
@@ -62,94 +35,123 @@ class Timeline:
     entropy: Curve
     agreement: Curve
     latency: Curve
+    slowest: Curve
     inference: Curve
     frozen_inference: Curve
     version: Curve
     loss: Curve
     step_ms: Curve
     shift_score: Curve
-    shifts: tuple[Mark, ...]
-    troubles: tuple[Mark, ...]
-    efforts: tuple[Mark, ...]
+    shifts: Marks
+    troubles: Marks
+    efforts: Marks
     drops: Counter[str]
     outcomes: Counter[str]
-
-    @property
-    def num_predicted(self) -> int:
-        return len(self.latency.frames)
+    faults: Counter[str]
+    num_predicted: int
+    num_torn: int
 
 
 def read_timeline(run: RunFolder) -> Timeline:
     """The curves of a run, finished or not."""
-    return Timeline(
-        spans=_spans(run.rows("prediction")),
-        miou=_curve(run, "prediction", "miou_recent"),
-        miou_frozen=_curve(run, "prediction", "miou_frozen_recent"),
-        confidence=_curve(run, "prediction", "confidence"),
-        entropy=_curve(run, "prediction", "entropy_nats"),
-        agreement=_curve(run, "shadow_prediction", "agreement"),
-        latency=_curve(run, "prediction", "latency_ms"),
-        inference=_curve(run, "prediction", "inference_ms"),
-        frozen_inference=_curve(run, "shadow_prediction", "duration_ms"),
-        version=_curve(run, "prediction", "version"),
-        loss=_curve(run, "adaptation_step", "loss"),
-        step_ms=_curve(run, "adaptation_step", "duration_ms"),
-        shift_score=_curve(run, "shift_score", "score"),
-        shifts=tuple(
-            Mark(_frame(row), str(row.get("kind")), number(row.get("score")), str(row.get("true_domain") or ""))
-            for row in run.rows("shift_event")
-        ),
-        troubles=tuple(_troubles(run)),
-        efforts=tuple(_efforts(run)),
-        drops=Counter(str(row.get("reason")) for row in run.rows("frame_dropped")),
-        outcomes=Counter(str(row.get("outcome")) for row in run.rows("adaptation_step")),
-    )
+    reading = _Reading()
+    for row in run.events():
+        reading.take(row)
+    return reading.timeline()
 
 
-def percentiles(values: np.ndarray) -> dict[str, float]:
+def percentiles(curve: Curve) -> dict[str, float]:
     """p50, p95, p99 and max of the finite values, by those names; nan where there are none."""
-    values = values[np.isfinite(values)]
+    values = curve.only_measured().values
     if values.size == 0:
         return dict.fromkeys(("p50", "p95", "p99", "max"), float("nan"))
     p50, p95, p99 = np.percentile(values, [50, 95, 99]).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "max": float(values.max())}
+    return {"p50": p50, "p95": p95, "p99": p99, "max": curve.peak}
 
 
-def _troubles(run: RunFolder) -> Iterator[Mark]:
-    """Learning undone or refused, at its frame."""
-    for row in run.rows("rollback"):
-        yield Mark(_frame(row), "rollback", number(row.get("version")), str(row.get("reason", "")))
-    for row in run.rows("adaptation_step"):
-        if row.get("outcome") not in EFFECTIVE_OUTCOMES:
-            yield Mark(_frame(row), str(row.get("outcome")), number(row.get("version")), str(row.get("detail", "")))
+class _Reading:
+    """Takes the rows one by one, in order."""
+
+    def __init__(self) -> None:
+        self._predictions = CurveLog(*OF_PREDICTIONS)
+        self._shadows = CurveLog("agreement", "duration_ms")
+        self._steps = CurveLog("loss", "duration_ms")
+        self._scores = CurveLog("score")
+        self._slowest = PeakLog()
+        self._spans = SpanLog()
+        self._shifts, self._troubles, self._efforts = MarkLog(), MarkLog(), MarkLog()
+        self._level = 0.0  # the governor's
+        self._drops: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._num_torn = 0
+
+    def take(self, row: Row | None) -> None:
+        """One event; None for a line that was torn."""
+        if row is None:
+            self._num_torn += 1
+            return
+        frame = number(row.get("frame"))
+        match row["event"]:
+            case "prediction":
+                _add(self._predictions, row, OF_PREDICTIONS)
+                self._slowest.add(frame, number(row.get("latency_ms")))
+                self._spans.add(frame, str(row.get("domain") or ""))
+            case "shadow_prediction":
+                _add(self._shadows, row, ("agreement", "duration_ms"))
+            case "shift_score":
+                _add(self._scores, row, ("score",))
+            case "adaptation_step":
+                _add(self._steps, row, ("loss", "duration_ms"))
+                self._take_outcome(frame, row)
+            case "shift_event":
+                score, domain = number(row.get("score")), str(row.get("true_domain") or "")
+                self._shifts.add(Mark(frame, str(row.get("kind")), score, domain))
+            case "rollback":
+                self._troubles.add(Mark(frame, "rollback", number(row.get("version")), str(row.get("reason", ""))))
+            case "governor_changed":
+                before, self._level = self._level, number(row.get("level"))
+                kind = "learning shed" if self._level > before else "resumed"
+                self._efforts.add(Mark(frame, kind, self._level, f"{row.get('name')}: {row.get('detail')}"))
+            case "frame_dropped":
+                self._drops[str(row.get("reason"))] += 1
+            case "fault":
+                fault = f"{row.get('component')}: {row.get('detail')}"
+                self._faults[fault if len(self._faults) < MAX_MARKS or fault in self._faults else OTHER_FAULTS] += 1
+
+    def timeline(self) -> Timeline:
+        predictions, shadows, steps = self._predictions, self._shadows, self._steps
+        return Timeline(
+            spans=self._spans.spans(),
+            miou=predictions.curve("miou_recent"),
+            miou_frozen=predictions.curve("miou_frozen_recent"),
+            confidence=predictions.curve("confidence"),
+            entropy=predictions.curve("entropy_nats"),
+            agreement=shadows.curve("agreement"),
+            latency=predictions.curve("latency_ms"),
+            slowest=self._slowest.curve(),
+            inference=predictions.curve("inference_ms"),
+            frozen_inference=shadows.curve("duration_ms"),
+            version=predictions.curve("version"),
+            loss=steps.curve("loss"),
+            step_ms=steps.curve("duration_ms"),
+            shift_score=self._scores.curve("score"),
+            shifts=self._shifts.marks(),
+            troubles=self._troubles.marks(),
+            efforts=self._efforts.marks(),
+            drops=self._drops,
+            outcomes=self._outcomes,
+            faults=self._faults,
+            num_predicted=predictions.num,
+            num_torn=self._num_torn,
+        )
+
+    def _take_outcome(self, frame: float, row: Row) -> None:
+        outcome = str(row.get("outcome"))
+        self._outcomes[outcome] += 1
+        if outcome not in EFFECTIVE_OUTCOMES:  # learning refused
+            self._troubles.add(Mark(frame, outcome, number(row.get("version")), str(row.get("detail", ""))))
 
 
-def _efforts(run: RunFolder) -> Iterator[Mark]:
-    """Changes of the governor's level: learning shed for want of room, or resumed."""
-    level = 0.0
-    for row in run.rows("governor_changed"):
-        before, level = level, number(row.get("level"))
-        kind = "learning shed" if level > before else "resumed"
-        yield Mark(_frame(row), kind, level, f"{row.get('name')}: {row.get('detail')}")
-
-
-def _spans(predictions: list[Row]) -> tuple[Span, ...]:
-    spans: list[Span] = []
-    for row in predictions:
-        name, frame = str(row.get("domain") or ""), _frame(row)
-        if spans and spans[-1].name == name:
-            spans[-1] = replace(spans[-1], last=frame)
-        else:
-            spans.append(Span(name, frame, frame))
-    return tuple(spans)
-
-
-def _curve(run: RunFolder, event: str, key: str) -> Curve:
-    rows = run.rows(event)
-    frames = np.array([_frame(row) for row in rows], dtype=np.float64)
-    values = np.array([number(row.get(key)) for row in rows], dtype=np.float64)
-    return Curve(frames, values)
-
-
-def _frame(row: Row) -> float:
-    return number(row.get("frame"))
+def _add(log: CurveLog, row: Row, keys: tuple[str, ...]) -> None:
+    log.add(number(row.get("frame")), [number(row.get(key)) for key in keys])

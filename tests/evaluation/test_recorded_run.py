@@ -31,12 +31,12 @@ def test_report_of_what_the_runtime_records(tmp_path):
     curves = (timeline.miou, timeline.miou_frozen, timeline.confidence, timeline.agreement, timeline.latency)
     assert not any(curve.is_empty for curve in (*curves, timeline.loss, timeline.shift_score, timeline.version))
     assert [(span.name, span.first, span.last) for span in timeline.spans] == [("clear", 0, 9), ("fog_75m", 10, 19)]
-    assert [(mark.frame, mark.kind, mark.detail) for mark in timeline.shifts] == [(11, "away", "fog_75m")]
-    assert [(mark.frame, mark.kind, mark.value) for mark in timeline.efforts] == [
+    assert [(mark.frame, mark.kind, mark.detail) for mark in timeline.shifts.listed] == [(11, "away", "fog_75m")]
+    assert [(mark.frame, mark.kind, mark.value) for mark in timeline.efforts.listed] == [
         (9, "learning shed", 2),
         (9, "resumed", 1),
     ]
-    assert [mark.kind for mark in timeline.troubles] == ["rollback", "nonfinite"]
+    assert [mark.kind for mark in timeline.troubles.listed] == ["nonfinite", "rollback"]
     html = write_report(tmp_path / "run").read_text(encoding="utf-8")
     assert html.count("data:image/") == 8
     assert html.count("fog_75m</td>") == 2
