@@ -8,10 +8,10 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from models.tensorfile import CheckpointInvalid
 from runtime.adaptation.methods import METHODS, Entry
@@ -20,7 +20,7 @@ from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
 from runtime.disk import Patience
 from runtime.events import Fault, RunResumed, SnapshotTaken
-from runtime.exam import Predict, answering
+from runtime.exam import answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.lanes import settle
 from runtime.metrics import Metrics, new_registry
@@ -30,29 +30,12 @@ from runtime.panel import Terminal, open_panel, render_summary
 from runtime.recipes import resolved
 from runtime.record import RunRecord
 from runtime.saving import Saver
-from runtime.scores import Scores
+from runtime.scorer import Scorer
 from runtime.signals import stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
-from streams.frame import Frame
 from streams.stream import open_stream
-
-
-class Scorer(Observer, Protocol):
-    """Compares predictions with labels; lives above this package. `figures` are what the summary gains at the end, by
-    section; `save` leaves in the run folder what else there is to keep. `examine` is given two ways to answer, the
-    source model's and the newest version's, and labelled source samples, once the run went to its end.
-    """
-
-    def scores(self) -> Scores | None: ...
-
-    def figures(self) -> Mapping[str, Mapping[str, Any]]: ...
-
-    def save(self, run_dir: Path) -> None: ...
-
-    def examine(self, before: Predict, after: Predict, samples: Iterable[Frame]) -> None: ...
-
 
 Finish = Callable[[Path], None]
 
@@ -74,7 +57,8 @@ def run_session(
     open_with: Opener = open_stream,
     release: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it.
+    """Run to the end of the stream or to Ctrl-C; `finish` gets the run folder once everything is in it. It may take as
+    long as the run was, so it is left out where the end must be quick, and signals end it as they end any process.
 
     `methods` are those to choose from, `open_with` turns the stream's words into a stream, `release` gives memory back
     once all is built. Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
@@ -86,12 +70,15 @@ def run_session(
     _take_up(origin, parts)
     session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     release()
-    with stop_on_signals(session.stop):
-        try:
-            session.drive()
-            session.examine()
-        finally:
-            summary = session.close(finish)
+    try:
+        with stop_on_signals(session.stop, session.hurry):
+            try:
+                session.drive()
+                session.examine()
+            finally:
+                summary = session.close()
+    finally:
+        session.report(finish)
     return Outcome(summary, origin.run_dir)
 
 
@@ -100,6 +87,7 @@ class Session:
 
     def __init__(self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin) -> None:
         self.stop = threading.Event()
+        self.hurry = threading.Event()  # gone in five seconds, however long the run: SIGTERM
         self._config = config
         self._parts = parts
         self._scorer = scorer
@@ -145,7 +133,7 @@ class Session:
             self._web.start()
         if not self._config.run.quiet:
             for line in (self._parts.report.lines()[0], *self._parts.notes):
-                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+                self._say(line)
         try:
             self._open()
             self._parts.driver.run(self.dispatch, self.stop)
@@ -206,8 +194,8 @@ class Session:
         )
         self._scorer.examine(before, after, held_out.frames())
 
-    def close(self, finish: Finish) -> dict[str, Any]:
-        """End page, panel and record; write summary and report, print the table; returns the summary."""
+    def close(self) -> dict[str, Any]:
+        """End page, panel and record; write summary and counts, print the table; returns the summary."""
         if self._web is not None:
             self._web.stop()
         self._panel.close()
@@ -224,21 +212,29 @@ class Session:
         self._record.write_summary(summary)
         render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
         if self._record.fault is None:
-            self._finish(finish)
+            self._add(self._scorer.save)
         else:
-            self._console.print(f"the run folder is incomplete: {self._record.fault}", markup=False)
+            self._say(f"the run folder is incomplete: {self._record.fault}")
         return summary
 
-    def _finish(self, finish: Finish) -> None:
-        """A full disk costs the report, not the run."""
+    def report(self, finish: Finish) -> None:
+        """Let `finish` have the folder, where there is one and time enough."""
+        if self._record.fault is None and not self.hurry.is_set():
+            self._add(finish)
+        elif self._record.fault is None:
+            self._say(f"    report  left out for a quick end; to write it: udaseg-runtime report {self._record.path}")
+
+    def _add(self, finish: Finish) -> None:
+        """A full disk costs what is added to the run folder, not the run."""
         try:
-            self._scorer.save(self._record.path)
             finish(self._record.path)
         except BrokenPipeError:  # nobody reads our output any more: a matter of the terminal
             raise
         except OSError as error:
-            lost = f"the run folder is incomplete: {self._record.path}: {error.strerror or error}"
-            self._console.print(lost, markup=False)
+            self._say(f"the run folder is incomplete: {self._record.path}: {error.strerror or error}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _open(self) -> None:
         """The first events; a run that goes on does so from its checkpoint."""

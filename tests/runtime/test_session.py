@@ -197,6 +197,22 @@ def test_a_report_that_cannot_be_written_costs_the_report_only(tiny_world, tmp_p
     assert "No space left on device" in " ".join(capsys.readouterr().out.split())
 
 
+def test_an_end_that_must_be_quick_leaves_the_report_and_says_how_to_get_it(tiny_world, tmp_path, capsys) -> None:
+    class Terminated(Scoreboard):
+        def observe(self, event):
+            super().observe(event)
+            if getattr(getattr(event, "frame", None), "index", None) == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    finished = []
+    run_dir = tmp_path / "run"
+    play(tiny_world.config(run={"run_dir": run_dir}), make_scorer=Terminated, finish=finished.append)
+    assert finished == [] and (run_dir / "summary.json").is_file()
+    line = f"report  left out for a quick end; to write it: udaseg-runtime report {run_dir}"
+    assert capsys.readouterr().out.splitlines()[-1].strip() == line
+    assert write_report(run_dir).is_file()
+
+
 def test_an_existing_folder_is_refused_before_anything_is_built(tmp_path, tiny_world) -> None:
     config = tiny_world.config(model={"checkpoint": "not even looked at"}, run={"run_dir": tmp_path})
     with pytest.raises(RunFolderExists, match=f"^--run-dir {tmp_path}: exists already"):
@@ -244,10 +260,10 @@ def test_names_of_run_folders_fit_any_file_system(tiny_world) -> None:
 def test_signals_ask_for_an_end_and_are_given_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     for number in (signal.SIGINT, signal.SIGTERM):
-        stop = threading.Event()
-        with stop_on_signals(stop):
+        stop, hurry = threading.Event(), threading.Event()
+        with stop_on_signals(stop, hurry):
             os.kill(os.getpid(), number)
-            assert stop.wait(10)
+            assert stop.wait(10) and hurry.is_set() == (number == signal.SIGTERM)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
