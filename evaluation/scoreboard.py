@@ -12,6 +12,7 @@ It joins parts and computes nothing itself. IoU is shown in points, as everywher
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast  # Any: JSON
 
@@ -63,10 +64,13 @@ class Scoreboard:
         return {} if scores is None else {"quality": self._quality(scores)}
 
     def examine(self, before: Predict, after: Predict, samples: Iterable[Frame]) -> None:
-        """Note what was forgotten of the source between two ways to answer; nothing where there are no samples."""
-        held_out = list(samples)
-        if held_out:
-            self._forgetting = forgetting(before, after, held_out, num_classes=len(self.classes))
+        """Note what was forgotten of the source between two ways to answer; nothing where there are no samples.
+
+        Samples are taken one by one, each when the one before is answered, so that their giver may end it between two.
+        """
+        left = iter(samples)
+        if (first := next(left, None)) is not None:
+            self._forgetting = forgetting(before, after, chain([first], left), num_classes=len(self.classes))
 
     def save(self, run_dir: Path) -> None:
         """Leave the run's counts in its folder, where both models answered anything. OSError when the disk refuses."""

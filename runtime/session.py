@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -185,14 +186,16 @@ class Session:
             self._hand_out(saved)
 
     def examine(self) -> None:
-        """What was forgotten of the source, where that was asked for and the run was not cut short."""
+        """What was forgotten of the source, where that was asked for and the run was not cut short; told to stop, it
+        is content with the samples it had.
+        """
         parts, held_out = self._parts, self._parts.held_out
         if held_out is None or self.stop.is_set():
             return
         before, after = (
             answering(parts.model, version, parts.device) for version in (parts.weights.source, parts.weights.latest)
         )
-        self._scorer.examine(before, after, held_out.frames())
+        self._scorer.examine(before, after, takewhile(lambda _: not self.stop.is_set(), held_out.frames()))
 
     def close(self) -> dict[str, Any]:
         """End page, panel and record; write summary and counts, print the table; returns the summary."""

@@ -1,5 +1,7 @@
 """A version answers for itself, whatever serves."""
 
+import os
+import signal
 import threading
 
 import numpy as np
@@ -49,3 +51,19 @@ def test_a_run_is_examined_at_its_end_where_asked(tiny_world, tmp_path, method, 
     assert forgotten["samples"] == 3 and forgotten["miou_before"] > 0
     assert (forgotten["miou_before"] == forgotten["miou_after"]) == (method == "frozen")
     assert forgotten["points_lost"] == pytest.approx(forgotten["miou_before"] - forgotten["miou_after"])
+
+
+def test_an_examination_told_to_stop_ends_between_two_samples(tiny_world, tmp_path) -> None:
+    class Terminated(Scoreboard):
+        def examine(self, before, after, samples):
+            def last_answer(image_HWC):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return after(image_HWC)
+
+            super().examine(before, last_answer, samples)
+
+    config = tiny_world.config(
+        stream={"max_frames": 3}, replay={"held_out": 4}, run={"pace": "lockstep", "run_dir": tmp_path / "run"}
+    )
+    summary = run_session(config, make_scorer=Terminated, finish=lambda _: None).summary
+    assert summary["ended"] == "end" and summary["quality"]["forgetting"]["samples"] == 1
