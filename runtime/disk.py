@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 PATIENCE_S = 10.0  # how long a disk that hangs may hold up the end of a run, all in all
-HURRIED_S = 2.0  # where a signal asked for the end: with what workers may take, less than five seconds
+HURRIED_S = 2.0  # where a signal or a failure ends it: with what workers may take, less than five seconds
 
 
 class Patience:

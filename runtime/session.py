@@ -88,7 +88,7 @@ class Session:
 
     def __init__(self, config: RuntimeConfig, parts: Parts, scorer: Scorer, origin: Origin) -> None:
         self.stop = threading.Event()
-        self.hurry = threading.Event()  # gone in five seconds, however long the run: SIGTERM
+        self.hurry = threading.Event()  # gone in five seconds, however long the run: SIGTERM, or a failure
         self._config = config
         self._parts = parts
         self._scorer = scorer
@@ -96,7 +96,7 @@ class Session:
         self._status = Status(scores=scorer.scores)
         self._faults = parts.faults
         self._is_dispatching = False
-        self._patience = Patience(self.stop.is_set)
+        self._patience = Patience(lambda: self.stop.is_set() or self.hurry.is_set())
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
         self._held = hold(origin.run_dir)
@@ -139,6 +139,9 @@ class Session:
             self._open()
             self._parts.driver.run(self.dispatch, self.stop)
             reason = "interrupted" if self.stop.is_set() else "end"
+        except BaseException:
+            self.hurry.set()
+            raise
         finally:
             self._parts.stream.close()
             self._save_last()

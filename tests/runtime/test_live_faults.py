@@ -163,6 +163,19 @@ def test_inference_that_dies_ends_the_process_with_70_a_line_and_a_checkpoint(ti
     assert summary_of(tmp_path / "run")["ended"] == "error" and checkpoints(tmp_path / "run")
 
 
+def test_inference_that_dies_while_the_disk_hangs_ends_in_time(tiny_world, tmp_path) -> None:
+    """The first lines for the record wait, with all that the disk is to be given after them."""
+    process = start(tiny_world.arguments(*LEARNS_TILL_STOPPED, "--method", "vandal", "--run-dir", tmp_path / "run"))
+    read_until(process, "rain_sequence on")
+    os.mkfifo(tmp_path / "run" / "events.jsonl")
+    read_until(process, "shift: away")
+    try:
+        _, complaints = process.communicate(timeout=5)
+    finally:
+        process.kill()
+    assert process.returncode == 70 and complaints.startswith("udaseg-runtime: a defect of ours")
+
+
 def holdings() -> dict[str, int]:
     """What may leak, counted."""
     gc.collect()

@@ -230,6 +230,7 @@ def test_a_failure_is_raised_after_summary_and_record_are_written(tiny_world, tm
         play(tiny_world.config(run={"run_dir": tmp_path / "run"}), make_scorer=Failing)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["ended"] == "error" and summary["frames"]["predicted"] == 5
+    assert not (tmp_path / "run" / "report.html").exists()  # the end of a failed run is quick
 
 
 def test_page_and_metrics_answer_during_the_run_and_end_with_it(tiny_world, tmp_path, capsys) -> None:
