@@ -59,6 +59,8 @@ def notices(run: RunFolder, timeline: Timeline) -> Iterator[str]:
         )
     if timeline.num_torn:
         yield page.notice(f"Lines of events.jsonl that could not be read and are left out: {timeline.num_torn}.")
+    if timeline.num_lost:
+        yield page.notice(f"Events the disk had no room for, which are missing here: {timeline.num_lost}.")
     if skipped := lookup(run.summary, "frames.stream_faults"):
         counts = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
         yield page.notice(f"The stream held items that could not be used and were passed over: {counts}.")

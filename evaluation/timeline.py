@@ -25,7 +25,7 @@ class Timeline:
     """Everything drawn over time. mIoU in points, times in ms, entropy in nats, shares in [0, 1].
 
     `slowest` has the latencies again, thinned to the greatest. `faults` counts them by component and detail, `num_torn`
-    lines that were not whole JSON objects.
+    lines that were not whole JSON objects, `num_lost` events that the disk refused.
     """
 
     spans: tuple[Span, ...]
@@ -50,6 +50,7 @@ class Timeline:
     faults: Counter[str]
     num_predicted: int
     num_torn: int
+    num_lost: int
 
 
 def read_timeline(run: RunFolder) -> Timeline:
@@ -84,7 +85,7 @@ class _Reading:
         self._drops: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._num_torn = 0
+        self._num_torn = self._num_lost = 0
 
     def take(self, row: Row | None) -> None:
         """One event; None for a line that was torn."""
@@ -115,6 +116,9 @@ class _Reading:
                 self._efforts.add(Mark(frame, kind, self._level, f"{row.get('name')}: {row.get('detail')}"))
             case "frame_dropped":
                 self._drops[str(row.get("reason"))] += 1
+            case "events_lost":
+                num = row.get("num_events")
+                self._num_lost += num if isinstance(num, int) else 0
             case "fault":
                 fault = f"{row.get('component')}: {row.get('detail')}"
                 self._faults[fault if len(self._faults) < MAX_MARKS or fault in self._faults else OTHER_FAULTS] += 1
@@ -144,6 +148,7 @@ class _Reading:
             faults=self._faults,
             num_predicted=predictions.num,
             num_torn=self._num_torn,
+            num_lost=self._num_lost,
         )
 
     def _take_outcome(self, frame: float, row: Row) -> None:

@@ -3,7 +3,9 @@
 Asked before anything slow is built. It reads checkpoints and changes nothing.
 """
 
+import contextlib
 import fcntl
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from runtime.option_words import ConfigError
 from runtime.record import refuse_existing
 from runtime.resume import refuse_changes
 
+TAIL_BYTES = 1 << 20  # of the record of events: the lines of some thousand frames
 MAX_NAME = 80  # characters of a stream in the name of a run folder; file systems allow 255 in all
 
 
@@ -84,6 +87,8 @@ def find_origin(config: RuntimeConfig) -> Origin:
     lost = [f"passed over {reason}" for reason in found.passed_over]
     if found.checkpoint is None:
         lost.append("no checkpoint had been written yet, so it begins again at the first frame")
+    elif (first := _first_unrecorded(run_dir / "events.jsonl", found.checkpoint)) < found.checkpoint.next_frame:
+        lost.append(f"events of frames {first} to {found.checkpoint.next_frame - 1} were lost by the disk")
     return Origin(run_dir, True, found.checkpoint, "; ".join(lost))
 
 
@@ -92,3 +97,23 @@ def default_run_dir(config: RuntimeConfig) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     stream = re.sub(r"[^A-Za-z0-9._-]+", "_", config.stream.stream)[-MAX_NAME:].strip("_") or "stream"
     return Path("runs") / f"{stamp}-{stream}-{config.adaptation.title}"
+
+
+def _first_unrecorded(events: Path, checkpoint: Checkpoint) -> int:
+    """The frame after the newest whose prediction is on record; a checkpoint's own is the one before it goes on.
+
+    Read backwards, as that one is near the end unless the disk refused lines.
+    """
+    if not events.is_file():
+        return 0
+    with events.open("rb") as file:
+        end = min(checkpoint.events_bytes, file.seek(0, os.SEEK_END))
+        for num_bytes in (TAIL_BYTES, end):
+            file.seek(max(0, end - num_bytes))
+            lines = file.read(min(num_bytes, end)).splitlines()
+            for line in reversed(lines):
+                with contextlib.suppress(ValueError):  # the first line may be cut in the midst, the last by a full disk
+                    row = json.loads(line)
+                    if row["event"] == "prediction":
+                        return int(row["frame"]) + 1
+    return 0

@@ -6,7 +6,8 @@
     record.write_summary(summary)
 
 Lines are collected and handed to the disk writer, so that prediction never feels a slow disk. A disk that is full or
-read-only ends the recording, is reported once, and never ends the run. A run that goes on in its folder cuts
+read-only stops the recording, is reported, and never ends the run. What is lost is counted; once the disk takes lines
+again, the first of them is `events_lost` with their number and the reason. A run that goes on in its folder cuts
 events.jsonl to the length its checkpoint knows. Checkpoints and report are written elsewhere, the former by the same
 disk writer: it works in order, so the events on disk always reach at least to the newest checkpoint.
 """
@@ -15,6 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # JSON
 
@@ -38,8 +40,15 @@ class RunFolderExists(ValueError):
     """The run folder is there already; the message is one line with option, value and remedy. Exit code 2."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Write:
+    writing: "Future[None]"
+    num_bytes: int
+    has_events: bool
+
+
 class RunRecord:
-    """Observer that owns one run folder. `on_fault` is told, on the observing thread, once, that recording ended.
+    """Observer that owns one run folder. `on_fault` is told, on the observing thread, each time recording stops.
 
     `events_bytes` is the length from which the record of an earlier process goes on; None begins a new folder.
     """
@@ -63,10 +72,11 @@ class RunRecord:
         self._flushed_at_s = self._started_at_s = clock()
         self._num_predictions = 0
         self._moments = MomentKeeper()
-        self._writes: list[tuple[Future[None], int]] = []
+        self._writes: list[_Write] = []
         self._num_written = 0  # bytes of events.jsonl, the writer's thread alone counts them
-        self._has_failed = False  # the writer's thread: nothing more may follow a line cut short
+        self._lost: dict[str, Any] | None = None  # the writer's too: the line that has to come before any other
         self._fault: str | None = None
+        self._is_over = False  # closed, or given up for good
         self._is_reported = False
         self._is_stuck = False
         self._is_continued = bool(events_bytes)
@@ -83,12 +93,12 @@ class RunRecord:
 
     @property
     def fault(self) -> str | None:
-        """Why recording ended early, None while it works."""
+        """Why recording stopped, None while it works, and again once it does."""
         return self._fault
 
     def observe(self, event: Event) -> None:
-        """Note one event."""
-        if self._fault is not None:
+        """Note one event; none any more once closed."""
+        if self._is_over:
             self._report()
             return
         is_told = self._is_continued and isinstance(event, events.RunStarted)  # by the process that began the run
@@ -102,6 +112,7 @@ class RunRecord:
         is_due = self._clock() - self._flushed_at_s >= FLUSH_S or len(self._lines) >= FLUSH_LINES
         if is_due or isinstance(event, events.RunFinished):
             self.flush()
+        self._report()
 
     @property
     def is_stuck(self) -> bool:
@@ -118,17 +129,19 @@ class RunRecord:
             self._give_up(OSError("the disk does not answer, what it still owed was left"))
         self._collect()
         self._report()
+        self._is_over = True
 
     def flush(self) -> None:
         """Hand what is collected to the disk writer."""
         self._flushed_at_s = self._clock()
         self._collect()
-        waiting_mb = sum(num_bytes for _, num_bytes in self._writes) / 2**20
+        waiting_mb = sum(write.num_bytes for write in self._writes) / 2**20
         if waiting_mb > MAX_WAITING_MB:
             self._give_up(OSError(f"the disk keeps {waiting_mb:.0f} MiB waiting"))
-        if self._fault is None and self._lines:
-            content = ("\n".join(self._lines) + "\n").encode()
-            self._submit(lambda: self._append(content), len(content))
+        if not self._is_over and self._lines:
+            content, num_events = ("\n".join(self._lines) + "\n").encode(), len(self._lines)
+            writing = self.writer.submit(lambda: self._append(content, num_events))
+            self._writes.append(_Write(writing, len(content), has_events=True))
         self._lines = []
 
     def sync(self) -> int:
@@ -182,23 +195,27 @@ class RunRecord:
         }
 
     def _submit_moment(self, moment: VisitMoment) -> None:
-        if self._fault is None:
-            self._submit(lambda: self._write_moment(moment), 3 * moment.frame.image_HWC.nbytes)
-
-    def _submit(self, job: Callable[[], None], num_bytes: int) -> None:
-        self._writes.append((self.writer.submit(job), num_bytes))
+        if not self._is_over:
+            writing = self.writer.submit(lambda: self._write_moment(moment))
+            self._writes.append(_Write(writing, 3 * moment.frame.image_HWC.nbytes, has_events=False))
 
     def _collect(self) -> None:
-        """Look at writes that are done, for errors."""
-        done = [write for write, _ in self._writes if write.done()]
-        self._writes = [entry for entry in self._writes if not entry[0].done()]
-        for error in (write.exception() for write in done):
-            if isinstance(error, OSError):
-                self._give_up(error)
-            elif error is not None:
-                raise error
+        """Look at writes that are done, in order: the newest of events tells whether recording works."""
+        while self._writes and self._writes[0].writing.done():
+            write = self._writes.pop(0)
+            match write.writing.exception():
+                case None if write.has_events and not self._is_over:
+                    self._fault, self._is_reported = None, False
+                case OSError() as error:
+                    self._stop(error)
+                case BaseException() as error:
+                    raise error
 
     def _give_up(self, error: OSError) -> None:
+        self._is_over = True
+        self._stop(error)
+
+    def _stop(self, error: OSError) -> None:
         if self._fault is None:
             self._fault = f"--run-dir {self.path}: recording stopped ({error.strerror or error}); the run goes on"
 
@@ -207,16 +224,21 @@ class RunRecord:
             self._is_reported = True
             self._on_fault(self._fault)
 
-    def _append(self, content: bytes) -> None:
-        if self._has_failed:
-            return
+    def _append(self, content: bytes, num_events: int) -> None:
+        """In the writer's thread. What was lost before is told first; nothing follows a line cut short."""
+        lost = self._lost
+        told = b"" if lost is None else (to_json(lost) + "\n").encode()
         try:
             with (self.path / "events.jsonl").open("ab") as file:
-                file.write(content)
-        except OSError:
-            self._has_failed = True
+                if lost is not None:
+                    file.truncate(self._num_written)
+                file.write(told + content)
+        except OSError as error:
+            first = lost or {"event": "events_lost", "num_events": 0, "reason": error.strerror or str(error)}
+            self._lost = first | {"num_events": first["num_events"] + num_events}
             raise
-        self._num_written += len(content)
+        self._num_written += len(told) + len(content)
+        self._lost = None
 
     def _write_moment(self, moment: VisitMoment) -> None:
         for name, data in pictures(moment):

@@ -32,6 +32,12 @@ def test_torn_last_line_is_survived_and_told(run_dir):
     assert "left out: 1." in read(run_dir)
 
 
+def test_events_the_disk_refused_are_told(run_dir):
+    with (run_dir / "events.jsonl").open("a") as file:
+        file.write('{"event": "events_lost", "num_events": 312, "reason": "No space left on device"}\n')
+    assert "missing here: 312." in read(run_dir)
+
+
 def test_run_without_summary_is_reported_from_its_events(run_dir):
     (run_dir / "summary.json").unlink()
     html = read(run_dir)

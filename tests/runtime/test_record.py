@@ -122,7 +122,7 @@ def test_an_existing_folder_is_never_touched(tmp_path):
 
 
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="no /dev/full on this machine to stand for a full disk")
-def test_a_full_disk_ends_the_recording_once_and_nothing_else(tmp_path):
+def test_a_full_disk_stops_the_recording_once_and_nothing_else(tmp_path):
     faults = []
     record = RunRecord(tmp_path / "run", config_toml="", on_fault=faults.append)
     (record.path / "events.jsonl").symlink_to(FULL_DISK)
@@ -135,6 +135,36 @@ def test_a_full_disk_ends_the_recording_once_and_nothing_else(tmp_path):
     assert record.fault == faults[0]
     record.write_summary({"schema": 1})
     assert json.loads((record.path / "summary.json").read_text()) == {"schema": 1}
+
+
+@pytest.mark.skipif(not FULL_DISK.exists(), reason="no /dev/full on this machine to stand for a full disk")
+def test_a_disk_with_room_again_goes_on_recording_and_tells_what_was_lost(tmp_path):
+    faults, clock = [], ManualClock()
+    record = RunRecord(tmp_path / "run", config_toml="", on_fault=faults.append, clock=clock)
+    told = record.path / "events.jsonl"
+
+    def take(*indices):
+        for index in indices:
+            record.observe(make_step(index))
+        record.flush()
+        record.writer.submit(int).result(timeout=60.0)  # what came before it is on the disk, or lost
+
+    take(0)
+    told.rename(record.path / "kept")
+    told.symlink_to(FULL_DISK)
+    take(1, 2)
+    take(3)
+    told.unlink()
+    (record.path / "kept").rename(told)
+    with told.open("a") as file:
+        file.write('{"event": "adaptation_st')  # a disk that runs full cuts a line short
+    take(4)
+    take(5)
+    record.close()
+    lost = {"event": "events_lost", "num_events": 3, "reason": "No space left on device"}
+    lines = lines_of(record.path)
+    assert [line["frame"] for line in lines if line != lost] == [0, 4, 5] and lines[1] == lost
+    assert len(faults) == 1 and record.fault is None
 
 
 def test_a_folder_that_cannot_be_made_costs_the_record_only(tmp_path):

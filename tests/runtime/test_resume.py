@@ -169,6 +169,19 @@ def test_other_paces_go_on_too(world, tmp_path, pace) -> None:
         assert [*before, *after] == list(range(NUM_FRAMES))
 
 
+def test_events_a_full_disk_refused_are_told_by_the_run_that_goes_on(world, tmp_path) -> None:
+    """Its checkpoint came through, the lines of frames 10 to 14 did not."""
+    config = journey_config(world, tmp_path / "run")
+    config = replace(config, stream=replace(config.stream, max_frames=16))
+    play(config, lambda index: os.kill(os.getpid(), signal.SIGINT) if index == 14 else None)
+    told = tmp_path / "run" / "events.jsonl"
+    whole = told.read_bytes()
+    told.write_bytes(whole[: whole.rindex(b"\n", 0, whole.index(b'"frame":10,')) + 1])
+    assert list(play(load_run(tmp_path / "run"))) == [15]
+    (row,) = [row for row in rows_of(tmp_path / "run") if row["event"] == "run_resumed"]
+    assert row["detail"] == "events of frames 10 to 14 were lost by the disk"
+
+
 def complaint(capsys, *words) -> tuple[int, str]:
     code = main([str(word) for word in words], VERBS)
     return code, capsys.readouterr().err.strip()
