@@ -15,6 +15,7 @@ from runtime.build import Parts, build
 from runtime.live import Live
 from runtime.lockstep import Lockstep
 from runtime.rules import LiveRules, ThreadBudget
+from runtime.slack import SlackGate
 from tests.fakes import ManualClock
 from tests.runtime.test_lockstep import facts
 
@@ -99,7 +100,8 @@ def play(config, *, adapt: str | None = None) -> Run:
     cycle = Telling(built._cycle, turns)
     if adapt is None:
         return collect(parts, Lockstep(stream, built._predictor, cycle, clock=clock), run)
-    rules = LiveRules(ThreadBudget(1, 1), adapt=adapt, is_lossless=True, max_age_s=math.inf)
+    slack = SlackGate(clock=clock) if adapt == "gaps" else None
+    rules = LiveRules(ThreadBudget(1, 1), adapt=adapt, is_lossless=True, max_age_s=math.inf, slack=slack)
     return collect(parts, Live(stream, built._predictor, cycle, clock=clock, rules=rules), run)
 
 
@@ -135,7 +137,7 @@ def test_two_lockstep_runs_are_the_same(config, lockstep) -> None:
     assert again.seen == lockstep.seen and again.digests == lockstep.digests
 
 
-@pytest.mark.parametrize("adapt", ["thread", "inline"])
+@pytest.mark.parametrize("adapt", ["gaps", "thread", "inline"])
 def test_live_with_a_fixed_interleaving_is_lockstep(config, lockstep, adapt) -> None:
     """Threads, queues and hand-overs between the same parts, and not one event more, less or in another place."""
     live = play(config(), adapt=adapt)
