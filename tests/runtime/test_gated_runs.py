@@ -11,6 +11,7 @@ from runtime import events
 from runtime.adaptation.method import Method
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import build
+from runtime.label_sets import GATE_REASONS, OTHER
 from runtime.metrics import Metrics
 from runtime.observer import Event
 from runtime.summary import SummaryBuilder
@@ -22,7 +23,7 @@ FIRST, NUM = 8, 3  # poisoned frames of the dozen
 
 
 class Poisoned:
-    """The recording with some of its frames replaced by faulty ones."""
+    """The recording with some of its frames replaced by faulty ones, made from what was shown so far."""
 
     def __init__(self, stream, spoil) -> None:
         self._stream, self._spoil = stream, spoil
@@ -30,11 +31,11 @@ class Poisoned:
         self.cursor, self.faults = 0, {}
 
     def __iter__(self):
-        last = None
+        shown: list[Frame] = []
         for frame in self._stream:
             is_faulty = FIRST <= frame.index < FIRST + NUM
-            last = self._spoil(frame, last) if is_faulty else frame
-            yield last
+            shown.append(self._spoil(frame, shown) if is_faulty else frame)
+            yield shown[-1]
 
     def close(self) -> None:
         self._stream.close()
@@ -55,28 +56,51 @@ def showing(frame: Frame, image_HWC: np.ndarray) -> Frame:
     return Frame(frame.index, frame.captured_at_s, image_HWC, frame.label_HW, frame.domain)
 
 
-def static(frame: Frame, _: Frame) -> Frame:
+def static(frame: Frame, _: list[Frame]) -> Frame:
     rng = np.random.default_rng(frame.index)
     return showing(frame, rng.integers(0, 256, frame.image_HWC.shape, dtype=np.uint8))
 
 
-def torn(frame: Frame, last: Frame) -> Frame:
+def dead_blocks(frame: Frame, _: list[Frame]) -> Frame:
+    image_HWC = frame.image_HWC.copy()
+    image_HWC[16:24, 16:40] = 180
+    return showing(frame, image_HWC)
+
+
+def torn(frame: Frame, shown: list[Frame]) -> Frame:
     half = len(frame.image_HWC) // 2
-    return showing(frame, np.concatenate([frame.image_HWC[:half], last.image_HWC[half:]]))
+    return showing(frame, np.concatenate([frame.image_HWC[:half], shown[-1].image_HWC[half:]]))
+
+
+def coded_again(frame: Frame, shown: list[Frame]) -> Frame:
+    """The last picture with a fifth of its values off by one, as a coder leaves a picture that stands still."""
+    last_HWC = shown[-1].image_HWC
+    is_off_HWC = np.random.default_rng(frame.index).random(last_HWC.shape) < 0.2
+    return showing(frame, np.where(is_off_HWC, last_HWC ^ 1, last_HWC))
 
 
 FAULTS = {
     "black": lambda frame, _: showing(frame, np.zeros_like(frame.image_HWC)),
     "flat": lambda frame, _: showing(frame, np.full_like(frame.image_HWC, 99)),
     "noise": static,
-    "duplicate": lambda frame, last: showing(frame, last.image_HWC.copy()),
+    "dead blocks": dead_blocks,
+    "duplicate": lambda frame, shown: showing(frame, shown[-1].image_HWC.copy()),
+    "frozen": coded_again,
+    "looped": lambda frame, shown: showing(frame, shown[-4].image_HWC.copy()),
     "torn": torn,
     "out of order": lambda frame, _: Frame(0, frame.captured_at_s, frame.image_HWC, frame.label_HW, frame.domain),
 }
 
+LIVE_TOO = ("black", "looped", "out of order")  # told by the frame, by the memory, by its number
 
-@pytest.mark.parametrize("pace", ["lockstep", "max"])
-@pytest.mark.parametrize("reason", FAULTS)
+
+def test_there_is_a_fault_for_every_reason() -> None:
+    assert {*FAULTS, OTHER} == set(GATE_REASONS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "pace"), [*((reason, "lockstep") for reason in FAULTS), *((reason, "max") for reason in LIVE_TOO)]
+)
 def test_faulty_frames_are_predicted_counted_and_never_learned_from(tiny_world, reason, pace) -> None:
     noting = Noting()
     METHODS["noting"] = Entry("keeps what it was given", lambda *_: noting)
