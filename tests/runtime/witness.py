@@ -2,14 +2,15 @@
 
 Every version fills many tensors, parameters and buffers, with its content number plus the tensor's own place, and one
 more with the sum of all. The network answers with the least and the largest content it met in the tensors it used, and
-whether the sum agrees: a mixture of two versions shows wherever it happens. A writer publishes as fast as it can, and
-the network lets it finish at least one publication in the midst of a forward pass (of every one, but in the longest
-test), so that a publication which can tear a version does so every time, not on a lucky one.
+whether the sum agrees: a mixture of two versions shows wherever it happens. A writer publishes as fast as it may, and
+the network lets it finish at least one publication in the midst of every forward pass, so that a publication which can
+tear a version does so every time, not on a lucky one.
 """
 
 # B batch, K classes, H height, W width, D digits
 
 import itertools
+import math
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.ssf import SsfLinear
 from runtime.lanes import HOST
 from runtime.predictor import Predictor
 from runtime.serving import CopiedReplica, SwappedReplica
@@ -50,17 +52,42 @@ class Witness(nn.Module):
         self.adaptable_names = tuple(filled(0))
         self._midway = midway
 
+    def used(self, name: str) -> Tensor:
+        """What a forward pass meets of a tensor."""
+        return getattr(self, name)
+
     def forward(self, _: Tensor) -> Tensor:
         names = list(self.adaptable_names)
         half = NUM_TENSORS // 2
-        first = torch.cat([getattr(self, name) for name in names[:half]])
+        first = torch.cat([self.used(name) for name in names[:half]])
         self._midway()
-        second = torch.cat([getattr(self, name) for name in names[half:NUM_TENSORS]])
+        second = torch.cat([self.used(name) for name in names[half:NUM_TENSORS]])
         values = torch.cat([first, second])
         contents = values - PLACES
         is_torn = (values.sum() != getattr(self, names[-1])[0]).long()
         digits_D = torch.cat([digits(contents.min()), digits(contents.max()), is_torn[None]])
         return functional.one_hot(digits_D, BASE).float().T[None, :, None, :]
+
+
+class FoldedWitness(Witness):
+    """Half of its tensors are the shifts of linear layers that answer with nothing else, folded or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = [name for name in self.adaptable_names if name.startswith("p")]
+        self.layers = nn.ModuleDict({name: SsfLinear(zero_layer(), scale=1.0) for name in names})
+        for name in names:
+            self.layers[name].adapter.shift_C = getattr(self, name)
+
+    def used(self, name: str) -> Tensor:
+        return self.layers[name](torch.zeros(1, 1))[0] if name in self.layers else super().used(name)
+
+
+def zero_layer() -> nn.Linear:
+    layer = nn.Linear(1, 3)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer.requires_grad_(False)
 
 
 def laid_out(flat: Tensor) -> dict[str, Tensor]:
@@ -93,12 +120,17 @@ def spelt_in(labels_HW: np.ndarray) -> tuple[int, int, int]:
 class Writer:
     """Publishes without pause: mostly what it learnt, now and then what learning that failed falls back to.
 
-    `publish(number)` gives the version it published and the content that must show in it.
+    `publish(number)` gives the version it published and the content that must show in it. `num_ahead` publications
+    beyond those it was asked for may be under way; the rest of a long test is not worth its time.
     """
 
-    def __init__(self, publish: Callable[[int], tuple[int, int]], *, num_within: int) -> None:
+    def __init__(
+        self, publish: Callable[[int], tuple[int, int]], *, num_within: int, num_ahead: float, interval_s: float
+    ) -> None:
         self.contents: dict[int, int] = {0: 0}
         self._num_within = num_within
+        self._num_ahead = self._num_allowed = num_ahead
+        self._interval_s = interval_s
         self.num_refused = 0
         self._publish = publish
         self._turn = threading.Condition()
@@ -108,15 +140,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> "Writer":
-        self._interval_s = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._usual_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(self._interval_s)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
+        with self._turn:
+            self._is_over = True
+            self._turn.notify_all()
         self._thread.join()
-        sys.setswitchinterval(self._interval_s)
+        sys.setswitchinterval(self._usual_interval_s)
         if self._failure is not None:
             raise self._failure
 
@@ -124,11 +158,15 @@ class Writer:
         """Returns when `num_within` more publications are complete, or refused; the first may be under way already."""
         with self._turn:
             wanted = self._num_tries + self._num_within
+            self._num_allowed = wanted + self._num_ahead
+            self._turn.notify_all()
             assert self._turn.wait_for(lambda: self._num_tries >= wanted or self._failure, PATIENCE_S)
 
     def _run(self) -> None:
         try:
             for number in itertools.count(1):
+                with self._turn:
+                    self._turn.wait_for(lambda: self._is_over or self._num_tries < self._num_allowed)
                 if self._is_over:
                     return
                 try:
@@ -195,17 +233,18 @@ def predict_under_fire(
     publish: Callable[[int], tuple[int, int]],
     *,
     num_within: int = 1,
-    every: int = 1,
+    num_ahead: float = math.inf,
+    interval_s: float = SWITCH_INTERVAL_S,
+    make_witness: Callable[[], Witness] = Witness,
     at: Mapping[int, Callable[[], object]] = MappingProxyType({}),
 ) -> Verdict:
-    """`num` predictions, the end of a publication within `every` so many, and of two a whole one; `at` one, something
-    else happens before it.
+    """`num` predictions, within each the end of a publication, and of two a whole one; `at` one, something else
+    happens before it.
     """
-    writer = Writer(publish, num_within=num_within)
-    witness = Witness()
+    writer = Writer(publish, num_within=num_within, num_ahead=num_ahead, interval_s=interval_s)
+    witness = make_witness()
     predictor = make_predictor(witness)
-    passes = itertools.count()
-    witness._midway = lambda: next(passes) % every or writer.let_publish()
+    witness._midway = writer.let_publish
     seen = []
     with writer:
         for number in range(num):
@@ -222,3 +261,7 @@ def swapped(weights) -> Callable[[Witness], Predictor]:
 
 def copied(weights) -> Callable[[Witness], Predictor]:
     return lambda witness: Predictor(CopiedReplica(witness, HOST, on_fault=str), weights, clock=ManualClock())
+
+
+def folded(weights) -> Callable[[Witness], Predictor]:
+    return lambda witness: Predictor(SwappedReplica(witness, CPU, is_folded=True), weights, clock=ManualClock())
