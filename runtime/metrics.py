@@ -25,9 +25,11 @@ from runtime.label_sets import (
     GATE_REASONS,
     OTHER,
     PUBLISHING_OUTCOMES,
+    ROLLBACK_REASONS,
     SHED_REASONS,
     SHIFT_KINDS,
     STEP_OUTCOMES,
+    UNDONE_OUTCOMES,
     WORKERS,
 )
 from runtime.metric_parts import FrameCollector, Maker, child_of
@@ -67,6 +69,7 @@ class Metrics:
         self._deadline_s = math.inf
         self._version = -1
         self._level = 0
+        self._undone = "restart"  # why learning was undone if it is next: no step failed, so its thread did
         self._num_predictions = 0
         self._frames = FrameAccounts(DROP_REASONS)
         self._cost = RecentCost()
@@ -101,7 +104,8 @@ class Metrics:
             case events.AdaptationStep():
                 self._observe_step(event)
             case events.Rollback(version=version):
-                self._rollbacks.inc()
+                self._rollbacks[self._undone].inc()
+                self._undone = "restart"
                 self._show_version(version)
             case events.TrustChanged(is_adapted=is_adapted, version=version):
                 self._serving_adapted.set(is_adapted)
@@ -192,7 +196,7 @@ class Metrics:
         self._model_version = make.gauge("model_version", "Newest published version.")
         self._published_at = make.gauge("model_published_timestamp_seconds", "When that version was published.")
         self._publications = make.counter("weight_publications", "Versions published.")
-        self._rollbacks = make.counter("rollbacks", "Times learning was undone.")
+        self._rollbacks = make.counters("rollbacks", "Times learning was undone.", "reason", ROLLBACK_REASONS)
         self._serving_adapted = make.gauge("serving_adapted", "1 while learnt weights serve, 0 while the source's do.")
         self._trust_moves = make.counters("trust_changes", "Changes of what serves.", "to", ("adapted", "frozen"))
         self._recalls = make.counters("recalls", "Known domains that returned.", "outcome", ("taken_up", "refused"))
@@ -241,6 +245,7 @@ class Metrics:
 
     def _observe_step(self, event: events.AdaptationStep) -> None:
         child_of(self._steps, event.outcome).inc()
+        self._undone = UNDONE_OUTCOMES.get(event.outcome, "restart")  # a rollback comes right after its step
         self._step_s.observe(event.duration_s)
         self._cost.add(event.at_s, event.duration_s)
         self._learning_rate.set(event.learning_rate)

@@ -61,7 +61,7 @@ GOLDEN = {
     "udaseg_serving_adapted": ("gauge", set()),
     "udaseg_trust_changes": ("counter", {"to"}),
     "udaseg_recalls": ("counter", {"outcome"}),
-    "udaseg_rollbacks": ("counter", set()),
+    "udaseg_rollbacks": ("counter", {"reason"}),
     "udaseg_run_info": ("gauge", {"stream", "method", "model", "device", "pace", "seed"}),
     "udaseg_source_agreement_ratio": ("gauge", {"stream"}),
     "udaseg_stage_duration_seconds": ("histogram", {"stage"}),
@@ -176,7 +176,18 @@ def test_steps_publish_versions_and_refused_ones_do_not():
     assert registry.get_sample_value("udaseg_adapt_loss") == 0.7
     metrics.observe(events.Rollback(4, 0, "guard", 100.0))
     assert registry.get_sample_value("udaseg_model_version") == 0
-    assert registry.get_sample_value("udaseg_rollbacks_total") == 1
+
+
+def test_rollbacks_are_counted_by_what_made_them_necessary():
+    registry, metrics = make_metrics()
+    for outcome in ("refused_guard", "nonfinite", "applied", "error", "oom", "refused_guard"):
+        metrics.observe(make_step(outcome=outcome))
+        if outcome != "applied":
+            metrics.observe(events.Rollback(4, 0, "as the step says in words", 100.0))
+    metrics.observe(events.Rollback(4, 0, "restarted after a failure", 100.0))
+    counts = {"guard": 2, "nonfinite": 1, "error": 1, "oom": 1, "restart": 1}
+    for reason, count in counts.items():
+        assert registry.get_sample_value("udaseg_rollbacks_total", {"reason": reason}) == count
 
 
 def test_what_the_model_says_of_itself():
