@@ -16,6 +16,7 @@ from torch import Tensor
 from models.hrda import PREFIX as HRDA
 from models.light_decoder import PREFIX as LIGHT
 from models.mit import MIT_CONFIGS, NUM_STAGES
+from models.mmseg_head import EMBED_CHANNELS as MMSEG_CHANNELS
 from models.rearrangement import FUSE
 from models.tensorfile import CheckpointInvalid
 from models.zoo import SEGFORMER_CHANNELS
@@ -90,7 +91,7 @@ def _stem(state: Mapping[str, Tensor], size: str, *, is_rectified: bool) -> str:
         raise CheckpointInvalid("a head of no known kind; SegFormer's, HAMLET's, mmsegmentation's and DAFormer's are")
     embed_channels = state[FUSE].shape[0]
     if is_rectified:
-        stem, published = "segformer_mmseg", SEGFORMER_CHANNELS[size]
+        stem, published = "segformer_mmseg", MMSEG_CHANNELS
     elif embed_channels == SEGFORMER_CHANNELS[size]:
         return "hamlet" if any(name.startswith(LIGHT) for name in state) else "segformer"
     else:
@@ -98,6 +99,6 @@ def _stem(state: Mapping[str, Tensor], size: str, *, is_rectified: bool) -> str:
     if embed_channels != published:
         raise CheckpointInvalid(
             f"a head of {embed_channels} embedding channels on MiT-{size.upper()}; published are "
-            f"{SEGFORMER_CHANNELS[size]} (SegFormer) and {CONV1_CHANNELS} (DAFormer)"
+            f"{SEGFORMER_CHANNELS[size]} (SegFormer) and {CONV1_CHANNELS} (DAFormer, mmsegmentation)"
         )
     return stem

@@ -20,6 +20,8 @@ from models.linear import linear
 from models.points import interpolated_at
 from models.segformer import SegFormerHead
 
+EMBED_CHANNELS = 256  # on every size of encoder: configs/_base_/models/segformer_mit-b0.py, which the others inherit
+
 
 class RectifiedHead(SegFormerHead):
     """relu(sum_i up(fuse_i relu(linear_i f_i)) + shift) in place of relu(sum_i up(fuse_i linear_i f_i) + shift)."""

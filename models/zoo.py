@@ -23,6 +23,7 @@ from models.hrda import hrda_of
 from models.hugging_face import build_hugging_face
 from models.knet import KNetHead
 from models.mit import MIT_CONFIGS, MitConfig, MixTransformer
+from models.mmseg_head import EMBED_CHANNELS as MMSEG_CHANNELS
 from models.mmseg_head import RectifiedHead
 from models.segformer import SegFormerHead, SegmentationModel
 from models.timm_models import PREFIX as TIMM
@@ -47,9 +48,9 @@ def segformer_head_of(embed_channels: int) -> BuildHead:
     return lambda channels, num_classes: SegFormerHead(channels, embed_channels=embed_channels, num_classes=num_classes)
 
 
-def rectified_head_of(embed_channels: int) -> BuildHead:
+def rectified_head(channels: Sequence[int], num_classes: int) -> RectifiedHead:
     """mmsegmentation's variant of it."""
-    return lambda channels, num_classes: RectifiedHead(channels, embed_channels=embed_channels, num_classes=num_classes)
+    return RectifiedHead(channels, embed_channels=MMSEG_CHANNELS, num_classes=num_classes)
 
 
 def knet_head(channels: Sequence[int], num_classes: int) -> KNetHead:
@@ -67,7 +68,7 @@ MMSEG_CONFIGS = {size: dataclasses.replace(config, embedding_eps=1e-6) for size,
 
 MODELS: dict[str, Build] = {
     **_sizes("segformer", MIT_CONFIGS, lambda size: segformer_head_of(SEGFORMER_CHANNELS[size])),
-    **_sizes("segformer_mmseg", MMSEG_CONFIGS, lambda size: rectified_head_of(SEGFORMER_CHANNELS[size])),
+    **_sizes("segformer_mmseg", MMSEG_CONFIGS, lambda _: rectified_head),
     **_sizes("hamlet", MIT_CONFIGS, lambda size: segformer_head_of(SEGFORMER_CHANNELS[size])),
     **_sizes("daformer", MIT_CONFIGS, lambda _: separable_aspp_head),
     **_sizes("daformer_isa", MIT_CONFIGS, lambda _: interlaced_head),

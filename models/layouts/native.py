@@ -1,6 +1,7 @@
 """Our own names, in a file that has lost its manifest or was written by other means.
 
-Tensors of `segformer_mmseg_*` are named and shaped as SegFormer's and are taken for those: keep their manifest.
+Tensors of `segformer_mmseg_*` are named and shaped as those of `segformer_*` (B0, B1) or `daformer_conv1_*` and are
+taken for them: keep their manifest.
 """
 
 from models.layouts.layout import Layout

@@ -110,11 +110,14 @@ def block(tensors, stem, x):
     return F.relu(F.batch_norm(F.conv2d(x, tensors[f"{stem}.conv.weight"]), *bn.values()))
 
 
-def test_mmsegmentations_network_is_read_with_its_own_head(tmp_path, theirs) -> None:
+@pytest.mark.parametrize("size", ["b0", "b2"])
+def test_mmsegmentations_network_is_read_with_its_own_head(tmp_path, transformers, size) -> None:
+    """Of 256 embedding channels whatever the size of the encoder, unlike SegFormer's own."""
+    theirs = foreign.hugging_face(transformers, size)
     state, expected = with_mmseg_head(theirs, theirs.state_dict())
     meta = {"dataset_meta": {"classes": ("road", "traffic light")}}
     conversion = convert(held(tmp_path, {"meta": meta, "state_dict": state}))
-    assert conversion.model == "segformer_mmseg_b0"
+    assert conversion.model == f"segformer_mmseg_{size}"
     assert conversion.report.rearranged.permuted == ("head.linear_fuse.weight",)
     assert len(conversion.report.rearranged.folded) == 4
     torch.testing.assert_close(logits(conversion), expected, rtol=1e-4, atol=1e-4)
