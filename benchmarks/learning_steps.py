@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from models.adapters import attach_adapters
+from models.knet import KNetHead
 from models.losses import cross_entropy, shrink_labels
 from models.points import at_points, random_points
 from models.prefix import FrozenPrefix, features_from
@@ -185,8 +186,9 @@ def parse_stage_ranges(text: str) -> list[str]:
 
 def _student(model: str, trainable: Trainable, stages: str) -> SegmentationModel:
     student = build_model(model, num_classes=NUM_CLASSES).eval()
+    head = student.head.base if isinstance(student.head, KNetHead) else student.head
     with torch.no_grad():
-        student.head.classifier.weight.mul_(SURENESS)
+        head.classifier.weight.mul_(SURENESS)
     if "adapters" in trainable:
         first, _, last = stages.partition("-")
         listed = ",".join(str(stage) for stage in range(int(first), int(last or first) + 1))

@@ -37,6 +37,12 @@ def test_steps_are_held_against_full_dacs_in_the_same_rounds():
     assert all_stages.over["dacs_whole"].p50 == pytest.approx(expected)
 
 
+def test_steps_of_a_head_whose_classifier_lies_within_are_measured():
+    config = AdaptationBenchConfig(models="knet_b0", methods="dacs,prefixed", rounds=1, warmup=0)
+    dacs, _ = step_costs(config, "knet_b0", "32x64", device=CPU)
+    assert dacs.outcomes == {"applied": 1}, "answers are sure enough to be learnt from"
+
+
 def test_ranges_of_stages():
     assert parse_stage_ranges("1-4,3-4,4") == ["1-4", "3-4", "4"]
     for text in ("", "5", "4-3", "1-", "0-4", "1-4-4", "1, 2"):
