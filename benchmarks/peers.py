@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from models.mit import MIT_CONFIGS
 from models.segformer import SegFormerHead, SegmentationModel
 from models.timm_encoder import StagedEncoder
-from models.timm_models import PREFIX
+from models.timm_models import PREFIX, any_size_network
 from models.torchvision_operators import declare_missing_operators
 
 # Their names (before and since version 5) and ours, applied in order.
@@ -105,10 +105,8 @@ def plain_timm(ours: SegmentationModel) -> PlainTimm | None:
     encoder, head = ours.encoder, ours.head
     if not (ours.name.startswith(PREFIX) and isinstance(encoder, StagedEncoder) and isinstance(head, SegFormerHead)):
         return None
-    declare_missing_operators()
-    timm = importlib.import_module("timm")
     architecture = ours.name.removeprefix(PREFIX).partition("+")[0]
-    network = timm.create_model(architecture, features_only=True, out_indices=(-4, -3, -2, -1))
+    network = any_size_network(architecture, {"features_only": True, "out_indices": (-4, -3, -2, -1)})
     named = {re.sub(r"^stages\.\d+\.", "", name): tensor for name, tensor in encoder.state_dict().items()}
     network.load_state_dict({name: named[name] for name in network.state_dict()})
     gives_nhwc = str(network.output_fmt.value) == "NHWC"

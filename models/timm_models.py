@@ -117,13 +117,13 @@ def _encoder(
     if tensors is not None:
         given |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(tensors)}}
     indices = tuple(range(-NUM_STAGES, 0))
-    net = _created(architecture, {**given, "features_only": True, "out_indices": indices})
+    net = any_size_network(architecture, {**given, "features_only": True, "out_indices": indices})
     channels, strides = net.feature_info.channels(), net.feature_info.reduction()
     entry = _entry(net)
     if isinstance(net, timm.models.FeatureListNet):
         return StagedEncoder(entry, _stages(net), channels=channels, strides=strides)
     if len(set(strides)) == 1 and hasattr(net, "model"):
-        model = _created(architecture, {**given, "num_classes": 0})
+        model = any_size_network(architecture, {**given, "num_classes": 0})
         depth = len(model.feature_info)
         taken = [(quarter + 1) * depth // NUM_STAGES - 1 for quarter in range(NUM_STAGES)]
         model.prune_intermediate_layers(taken, prune_norm=False, prune_head=True)
@@ -134,8 +134,9 @@ def _encoder(
     return WholeEncoder(entry, body, channels=channels, strides=strides, taps=taps)
 
 
-def _created(architecture: str, given: Mapping[str, Any]) -> Any:
-    """timm's network, able to take any image size where its architecture can."""
+def any_size_network(architecture: str, given: Mapping[str, Any]) -> Any:
+    """timm's network with options of its `create_model`, able to take any image size where its architecture can."""
+    declare_missing_operators()
     import timm
 
     for extra in ANY_SIZE:

@@ -34,9 +34,11 @@ def test_both_networks_agree_on_the_same_weights(model, monkeypatch):
     assert table.rows[0][1] == "3,719,027"
 
 
-def test_a_network_of_timm_gives_what_timm_and_the_published_head_give():
-    model = build_model("timm:convnext_atto", num_classes=5).eval()
-    config = InferenceConfig(models="timm:convnext_atto", rounds=1, warmup=0, ways="fp32")
+@pytest.mark.parametrize("name", ["timm:convnext_atto", "timm:swin_tiny_patch4_window7_224"])
+def test_a_network_of_timm_gives_what_timm_and_the_published_head_give(name):
+    """Swin too, which timm builds for one size unless told otherwise."""
+    model = build_model(name, num_classes=5).eval()
+    config = InferenceConfig(models=name, rounds=1, warmup=0, ways="fp32")
     ours, theirs = forward_times(model, "64x64", config=config, device=CPU)
     assert theirs.way == "timm fp32"
     assert ours.largest_difference < 1e-3
