@@ -10,9 +10,9 @@ from models.trainable import adaptable_tensors, frozen_digest, set_trainable
 from models.zoo import build_model
 
 
-def learnt_model(kind):
+def learnt_model(kind, name="segformer_b0"):
     torch.manual_seed(0)
-    model = attach_adapters(build_model("segformer_b0", num_classes=19), AdapterConfig(kind, scale=1.0)).eval()
+    model = attach_adapters(build_model(name, num_classes=19), AdapterConfig(kind, scale=1.0)).eval()
     set_trainable(model, "adapters+head")
     for name, parameter in model.named_parameters():
         if ".adapter." in name:
@@ -20,9 +20,10 @@ def learnt_model(kind):
     return model
 
 
+@pytest.mark.parametrize("name", ["segformer_b0", "hrda:segformer_b0"])
 @pytest.mark.parametrize("kind", ["lora", "ssf"])
-def test_a_folded_network_answers_as_before(kind) -> None:
-    model, x = learnt_model(kind), torch.randn(1, 3, 64, 96)
+def test_a_folded_network_answers_as_before(kind, name) -> None:
+    model, x = learnt_model(kind, name), torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         beside = model(x)
         fold_adapters(model)
