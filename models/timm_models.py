@@ -10,11 +10,13 @@ second or two.
 """
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from models.daformer import separable_aspp_head
@@ -33,6 +35,7 @@ from models.torchvision_operators import declare_missing_operators
 
 PREFIX = "timm:"
 EMBED_CHANNELS = 256
+TRIAL_HW = (70, 90)  # of the pass that shows which sizes a network takes: divided by next to nothing, and not square
 
 # What architectures need to take any image size, most demanding first; timm cannot be asked which take which.
 # Windows of Swin are always shifted, as in the published segmentation networks.
@@ -119,19 +122,23 @@ def _encoder(
     indices = tuple(range(-NUM_STAGES, 0))
     net = any_size_network(architecture, {**given, "features_only": True, "out_indices": indices})
     channels, strides = net.feature_info.channels(), net.feature_info.reduction()
-    entry = _entry(net)
+    entry, trained_HW = _entry(net), tuple(net.pretrained_cfg["input_size"][-2:])
     if isinstance(net, timm.models.FeatureListNet):
-        return StagedEncoder(entry, _stages(net), channels=channels, strides=strides)
+        staged = StagedEncoder(entry, _stages(net), channels=channels, strides=strides)
+        return _tried(staged, architecture, trained_HW=trained_HW)
     if len(set(strides)) == 1 and hasattr(net, "model"):
         model = any_size_network(architecture, {**given, "num_classes": 0})
         depth = len(model.feature_info)
         taken = [(quarter + 1) * depth // NUM_STAGES - 1 for quarter in range(NUM_STAGES)]
         model.prune_intermediate_layers(taken, prune_norm=False, prune_head=True)
         body: nn.Module = IntermediateLayers(model, taken)
-        taps = [model.feature_info[index]["module"] for index in taken]
+        infos = [model.feature_info[index] for index in taken]
+        taps = [info["module"] for info in infos]
+        channels = [info.get("num_chs_norm", info["num_chs"]) for info in infos]  # SAM's final norm narrows them
     else:
         body, taps = net, net.feature_info.module_name()
-    return WholeEncoder(entry, body, channels=channels, strides=strides, taps=taps)
+    whole = WholeEncoder(entry, body, channels=channels, strides=strides, taps=taps)
+    return _tried(whole, architecture, trained_HW=trained_HW)
 
 
 def any_size_network(architecture: str, given: Mapping[str, Any]) -> Any:
@@ -169,12 +176,38 @@ def _stages(net: Any) -> Sequence[Stage]:
 
 
 def _entry(net: Any) -> Entry:
-    """Patches that do not overlap cover whole multiples only, and some networks take the size they were built for."""
+    """Patches that do not overlap cover whole multiples only."""
     from timm.layers.patch_embed import PatchEmbed
 
     mean, std = net.pretrained_cfg["mean"], net.pretrained_cfg["std"]
-    for module in net.modules():
-        if type(module) is PatchEmbed:
-            fixed_HW = tuple(module.img_size) if module.strict_img_size and module.img_size else None
-            return Entry(mean, std, multiple=max(module.patch_size), fixed_HW=fixed_HW)
-    return Entry(mean, std)
+    patch_sizes = [module.patch_size for module in net.modules() if type(module) is PatchEmbed]
+    return Entry(mean, std, multiple=max(patch_sizes[0]) if patch_sizes else 1)
+
+
+def _tried(encoder: TimmEncoder, architecture: str, *, trained_HW: tuple[int, ...]) -> TimmEncoder:
+    """The encoder, its entry so that a pass gives the maps it should: any size as it is, else whole multiples of the
+    largest stride, else the size it was trained on. ModelUnsuitable where none does.
+
+    A pass, as nothing else tells: networks name no sizes, and some do not fail but give maps of other channels.
+    """
+    entry, height, width = encoder.entry, *trained_HW
+    multiples = (entry.multiple, math.lcm(entry.multiple, max(encoder.strides)))
+    for multiple, fixed_HW in ((multiples[0], None), (multiples[1], None), (1, (height, width))):
+        entry.multiple, entry.fixed_HW = multiple, fixed_HW
+        fault = _fault(encoder)
+        if fault is None:
+            return encoder
+    raise ModelUnsuitable(f"timm:{architecture}: does not run as an encoder ({fault}); choose another network")
+
+
+def _fault(encoder: TimmEncoder) -> str | None:
+    """What goes wrong in a pass on a small picture, whatever of all its layers; None where nothing does."""
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            maps_BChw = encoder(torch.zeros(1, 3, *TRIAL_HW))
+        given = tuple(map_BChw.shape[1] for map_BChw in maps_BChw)
+    except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    encoder.train()
+    return None if given == encoder.channels else f"maps of {given} channels in place of {encoder.channels}"

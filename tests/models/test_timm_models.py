@@ -117,11 +117,34 @@ def test_sides_that_patches_do_not_divide_are_stretched_to_the_next_multiple() -
         torch.testing.assert_close(our_map, expected_map, atol=1e-4, rtol=1e-4)
 
 
-def test_a_network_that_takes_one_size_is_shown_that() -> None:
-    model = build_model("timm:convit_tiny", num_classes=2).eval()
+@pytest.mark.parametrize(
+    ("name", "channels", "sides"),
+    [
+        ("timm:convit_tiny", (192, 192, 192, 192), (14, 14, 14, 14)),
+        ("timm:hiera_tiny_224", (96, 192, 384, 768), (56, 28, 14, 7)),
+    ],
+)
+def test_a_network_that_takes_one_size_is_shown_that(name, channels, sides) -> None:
+    model = build_model(name, num_classes=2).eval()
     with torch.no_grad():
-        assert [tuple(f.shape) for f in model.encoder(image(40, 70))] == [(1, 192, 14, 14)] * 4
+        shapes = [tuple(feature.shape) for feature in model.encoder(image(40, 70))]
+    assert shapes == [(1, C, side, side) for C, side in zip(channels, sides, strict=True)]
     assert model.encoder.fitted((40, 70)) == (224, 224)
+
+
+def test_a_network_whose_stages_must_divide_is_shown_what_they_do() -> None:
+    model = build_model("timm:lambda_resnet26t", num_classes=2).eval()
+    with torch.no_grad():
+        assert model(image(70, 90)).shape == (1, 2, 24, 24)
+    assert model.encoder.fitted((70, 90)) == (96, 96) and model.encoder.fitted((64, 96)) == (64, 96)
+
+
+def test_a_final_norm_that_narrows_the_maps_is_heard_of_by_the_head() -> None:
+    """SAM's ends in a neck: 768 channels become 256."""
+    model = build_model("timm:samvit_base_patch16", num_classes=2).eval()
+    with torch.no_grad():
+        assert model(image(40, 70)).shape == (1, 2, 3, 5)
+    assert model.encoder.channels == (256, 256, 256, 256)
 
 
 @pytest.mark.parametrize("name", [*PYRAMIDS, *COLUMNS])
@@ -195,6 +218,7 @@ def test_nothing_but_random_weights_is_loaded() -> None:
         ("timm:test_vit+linaer", "no such head; nearest: linear"),
         ("timm:test_vit+deeplabv2", "a dilated stride"),
         ("timm:mixer_s16_224+deeplabv2", "a dilated stride"),
+        ("timm:selecsls42", "does not run as an encoder"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_line(name, message) -> None:
