@@ -32,11 +32,20 @@ def published_logits(tensors: Tensors, x_B3HW: Tensor, *, shallow_first: bool, e
         if f"{stem}.conv.weight" in tensors:
             map_BEHW = _conv_norm_relu(tensors, stem, feature_BCHW)
         else:
-            weight_EC11 = tensors[f"{stem}.weight"].flatten(1)[:, :, None, None]
-            map_BEHW = F.conv2d(feature_BCHW, weight_EC11, tensors[f"{stem}.bias"])
+            map_BEHW = _pointwise(tensors, stem, feature_BCHW)
         maps.append(F.interpolate(map_BEHW, size=size_HW, mode="bilinear", align_corners=False))
     stacked = torch.cat(maps if shallow_first else maps[::-1], dim=1)
     return F.conv2d(_fused(tensors, stacked), tensors["head.classifier.weight"], tensors["head.classifier.bias"])
+
+
+def published_light_logits(tensors: Tensors, x_B3HW: Tensor) -> Tensor:
+    """Logits (B, K, H / 4, W / 4) of HAMLET's light decoder, which sees what the head embeds of stage 1."""
+    own = "light_decoder.embed"
+    embedded = _pointwise(
+        tensors, own if f"{own}.weight" in tensors else "head.linear_c.0", published_features(tensors, x_B3HW)[0]
+    )
+    fused = F.relu(_batch_norm(tensors, "light_decoder.bn", _pointwise(tensors, "light_decoder.fuse", embedded)))
+    return _pointwise(tensors, "light_decoder.classifier", fused)
 
 
 def published_in_two_scales(tensors: Tensors, x_B3HW: Tensor, *, shallow_first: bool, eps: float = 1e-5) -> Tensor:
@@ -176,6 +185,11 @@ def _batch_norm(t: Tensors, stem: str, x: Tensor) -> Tensor:
 
 def _conv(t: Tensors, stem: str, x: Tensor, *, stride: int = 1, padding: int = 0, groups: int = 1) -> Tensor:
     return F.conv2d(x, t[f"{stem}.weight"], t[f"{stem}.bias"], stride, padding, 1, groups)
+
+
+def _pointwise(t: Tensors, stem: str, x: Tensor) -> Tensor:
+    """A 1 x 1 convolution may be stored as a linear layer."""
+    return F.conv2d(x, t[f"{stem}.weight"].flatten(1)[:, :, None, None], t.get(f"{stem}.bias"))
 
 
 def _linear(t: Tensors, stem: str, x: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from models.conversion import Conversion
 from models.layouts.hrda import HRDA
 from models.layouts.mmsegmentation import MMSEGMENTATION
 from models.light_decoder import PREFIX as LIGHT
-from models.published import published_features, published_in_two_scales, published_logits
+from models.light_decoder import LightDecoder
+from models.published import published_features, published_in_two_scales, published_light_logits, published_logits
 from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 
@@ -23,10 +24,14 @@ TOLERANCE = 1e-3  # of the largest value: float32 in another order of work stays
 
 
 def self_test(conversion: Conversion) -> float:
-    """Largest difference of logits (of features, for an encoder alone) on a fixed input, relative to their largest."""
+    """Largest difference of logits (of features, for an encoder alone) on a fixed input, relative to their largest.
+
+    Those of a light decoder are compared too.
+    """
     model = build_model(conversion.model, num_classes=conversion.num_classes)
     state = conversion.state
     load_into(model, {name: tensor for name, tensor in state.items() if not name.startswith(LIGHT)})
+    light = {name.removeprefix(LIGHT): tensor for name, tensor in state.items() if name.startswith(LIGHT)}
     x_B3HW = torch.randn(1, 3, *SIZE_HW, generator=torch.Generator().manual_seed(0))
     tensors = {name: tensor.float() for name, tensor in conversion.renamed.items()}
     tensors |= {name: state[name] for name in conversion.report.drawn if name in conversion.renamed}
@@ -40,6 +45,11 @@ def self_test(conversion: Conversion) -> float:
             answer = published_in_two_scales if conversion.layout is HRDA else published_logits
             published = answer(tensors, x_B3HW, shallow_first=shallow_first, eps=eps)
             difference = _difference(model.eval()(x_B3HW), published)
+        if light:
+            decoder = LightDecoder.of(model)
+            load_into(decoder, light)
+            told = decoder(model.encoder.run_stages(x_B3HW, stop=1)[0])
+            difference = max(difference, _difference(told, published_light_logits(tensors, x_B3HW)))
     if not difference <= TOLERANCE:
         raise CheckpointInvalid(
             f"{conversion.report.path}: the converted network answers otherwise than the published one on the same "

@@ -122,10 +122,11 @@ def to_hamlet(state, *, with_light_decoder: bool = True):
             name = name.replace(f"decode_head.linear_c{stage}.", f"decode_head.linear_c.{stage - 1}.")
         renamed[name] = turned(tensor) if name == "decode_head.linear_fuse.conv.weight" else tensor
     if with_light_decoder:
-        renamed["decode_head.linear_fuse_m1.conv.weight"] = torch.randn(256, 256, 1, 1)
+        E = renamed["decode_head.linear_fuse.conv.weight"].shape[0]
+        renamed["decode_head.linear_fuse_m1.conv.weight"] = torch.randn(E, E, 1, 1) / E**0.5
         for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-            renamed[f"decode_head.linear_fuse_m1.bn.{leaf}"] = renamed[f"decode_head.linear_fuse.bn.{leaf}"]
-        renamed["decode_head.linear_pred_m1.weight"] = torch.randn(19, 256, 1, 1)
+            renamed[f"decode_head.linear_fuse_m1.bn.{leaf}"] = renamed[f"decode_head.linear_fuse.bn.{leaf}"].flip(-1)
+        renamed["decode_head.linear_pred_m1.weight"] = torch.randn(19, E, 1, 1) / E**0.5
         renamed["decode_head.linear_pred_m1.bias"] = torch.randn(19)
     return renamed
 

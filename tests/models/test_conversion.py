@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from models.checkpoint import load_into
 from models.conversion import convert, inspect
+from models.light_decoder import LightDecoder
 from models.self_test import self_test
 from models.tensorfile import CheckpointInvalid
 from models.weightfile import WeightFile, read_weights
@@ -159,6 +160,62 @@ def test_hamlets_light_decoder_comes_along(tmp_path, theirs) -> None:
     assert len(light) == 10
     assert torch.equal(light["light_decoder.embed.weight"], converted["head.linear_c.0.weight"])
     assert torch.equal(light["light_decoder.fuse.weight"], state["decode_head.linear_fuse_m1.conv.weight"][:, :, 0, 0])
+
+
+def light_logits(conversion):
+    model = build_model(conversion.model, num_classes=conversion.num_classes).eval()
+    load_into(model, {n: t for n, t in conversion.state.items() if not n.startswith("light_decoder.")})
+    decoder = LightDecoder.of(model)
+    load_into(decoder, {n.removeprefix("light_decoder."): t for n, t in conversion.state.items() if "light_d" in n})
+    with torch.no_grad():
+        return decoder(model.encoder.run_stages(X, stop=1)[0])
+
+
+def expected_light_logits(theirs, state):
+    """relu(bn(fuse_m1(linear_c0 f))), then pred_m1, on Hugging Face's features f of the first stage."""
+    named = {n.removeprefix("decode_head."): t for n, t in state.items()}
+    bn = {leaf: named[f"linear_fuse_m1.bn.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")}
+    with torch.no_grad():
+        f = theirs.segformer(X, output_hidden_states=True).hidden_states[0]
+        embedded = F.conv2d(f, named["linear_c.0.proj.weight"][:, :, None, None], named["linear_c.0.proj.bias"])
+        fused = F.relu(F.batch_norm(F.conv2d(embedded, named["linear_fuse_m1.conv.weight"]), *bn.values()))
+        return F.conv2d(fused, named["linear_pred_m1.weight"], named["linear_pred_m1.bias"])
+
+
+def test_hamlets_light_decoder_answers_by_the_published_formula(tmp_path, theirs) -> None:
+    state = foreign.to_hamlet(theirs.state_dict())
+    conversion, expected = convert(held(tmp_path, state)), expected_light_logits(theirs, state)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(light_logits(conversion), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """The file of a B2 with its head of 768 channels, as HAMLET writes it, and what both its decoders must answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        theirs = foreign.hugging_face(foreign.library(patch), "b2", embed_channels=768)
+        state = foreign.to_hamlet(theirs.state_dict())
+        with torch.no_grad():
+            return theirs.state_dict(), state, theirs(X).logits, expected_light_logits(theirs, state)
+
+
+@pytest.mark.parametrize("layout", ["Hugging Face SegFormer", "NVlabs SegFormer", "HAMLET"])
+def test_a_wide_head_is_read_in_every_layout(tmp_path, wide, layout) -> None:
+    theirs, hamlets, expected, expected_light = wide
+    conversion = convert(held(tmp_path, hamlets if layout == "HAMLET" else LAYOUTS[layout](theirs)))
+    torch.testing.assert_close(logits(conversion), expected, rtol=1e-4, atol=1e-4)
+    assert conversion.model == ("hamlet_b2" if layout == "HAMLET" else "segformer_b2")
+    if layout == "HAMLET":
+        torch.testing.assert_close(light_logits(conversion), expected_light, rtol=1e-4, atol=1e-4)
+
+
+def test_a_wrong_light_decoder_is_found_by_the_self_test(tmp_path, theirs) -> None:
+    conversion = convert(held(tmp_path, foreign.to_hamlet(theirs.state_dict())))
+    assert self_test(conversion) < 1e-5
+    name = "light_decoder.fuse.weight"
+    wrong = dataclasses.replace(conversion, state={**conversion.state, name: conversion.state[name].T})
+    with pytest.raises(CheckpointInvalid, match="answers otherwise than the published one"):
+        self_test(wrong)
 
 
 def test_a_file_of_a_run_holds_several_networks(tmp_path, theirs, transformers) -> None:
