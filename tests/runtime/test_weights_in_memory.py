@@ -14,11 +14,15 @@ FROZEN, LEARNT = (1024, 256), (256, 1024, 1, 1)  # of B0: stage 4's feed-forward
 HOLDERS = ("student", "source", "average")  # and, once there is one, the version that serves, which is the last good
 
 
+def alive() -> list[Tensor]:
+    """All tensors there are in the process."""
+    gc.collect()
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
+
+
 def addresses(shape: tuple[int, ...]) -> set[int]:
     """Where tensors of this shape lie that are alive anywhere in the process."""
-    gc.collect()
-    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor)]
-    return {tensor.data_ptr() for tensor in tensors if tuple(tensor.shape) == shape}
+    return {tensor.data_ptr() for tensor in alive() if tuple(tensor.shape) == shape}
 
 
 @pytest.mark.parametrize("method", ["styled", "frozen"])
@@ -32,6 +36,22 @@ def test_student_average_source_and_shadow_share_what_is_frozen(tiny_world, meth
         version = parts.weights.publish(adaptable_tensors(parts.model), frame_index=0)
         assert len(addresses(LEARNT) - before[LEARNT]) == len(HOLDERS) + 1
         assert version.tensors.keys() == parts.weights.source.tensors.keys()
+
+
+@pytest.mark.parametrize(("kind", "most"), [("adaptformer", 1.15), ("lora", 1.8), ("ssf", 1.7)])
+def test_all_weights_of_a_run_are_so_many_times_those_of_its_network(tiny_world, kind, most) -> None:
+    """In bytes, of every tensor shaped as one of the network's. Kinds that fold keep a copy of what they fold into."""
+    before = alive()  # kept, lest their addresses be given out again
+    parts = build(tiny_world.config(model={"adapter": kind}))
+    version = parts.weights.publish(adaptable_tensors(parts.model), frame_index=0)
+    weights = parts.model.state_dict()
+    shapes = {tuple(tensor.shape) for tensor in weights.values() if tensor.is_floating_point()}
+    known = {tensor.data_ptr() for tensor in before}
+    held = {t.data_ptr(): t.nbytes for t in alive() if tuple(t.shape) in shapes and t.is_floating_point()}
+    num_bytes = sum(size for address, size in held.items() if address not in known)
+    plain = sum(tensor.nbytes for name, tensor in weights.items() if ".adapter." not in name)
+    learnt = sum(tensor.nbytes for tensor in version.tensors.values())
+    assert plain + 4 * learnt <= num_bytes <= most * plain
 
 
 def test_the_frozen_model_a_method_is_given_holds_the_source_weights(tiny_world) -> None:
