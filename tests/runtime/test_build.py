@@ -1,13 +1,16 @@
 """A configuration becomes the parts it describes, or one line."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
+from models.segformer import SegmentationModel
 from models.tensorfile import CheckpointInvalid
 from models.trainable import adaptable_tensors, replica
 from runtime.adaptation.method import Materials, Method
@@ -143,6 +146,44 @@ def test_all_runs_begin_with_the_same_weights_so_that_one_can_take_up_what_anoth
     first, other = (build(tiny_world.config(run={"seed": seed})) for seed in (0, 1))
     assert first.weights.source_digest == other.weights.source_digest
     assert any(".adapter.down" in name for name in first.weights.source.tensors)
+
+
+class Told:
+    """A stream that tells when its first frame is asked for."""
+
+    def __init__(self, stream, tell: Callable[[], None]) -> None:
+        self._stream = stream
+        self._tell = tell
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+    def __iter__(self):
+        self._tell()
+        yield from self._stream
+
+
+def test_the_model_that_serves_is_warm_before_the_first_frame(tiny_world) -> None:
+    """It has answered pictures of the stream's size: what first passes allocate and pick keeps no frame waiting."""
+    passes: list[tuple[SegmentationModel, torch.Size]] = []
+    num_before: list[int] = []
+
+    def note_pass(module, inputs, _) -> None:
+        if isinstance(module, SegmentationModel):
+            passes.append((module, inputs[0].shape))
+
+    def open_and_tell(words, options):
+        return Told(open_stream(words, options), lambda: num_before.append(len(passes)))
+
+    config = tiny_world.config(stream={"max_frames": 1}, run={"pace": "lockstep"})
+    hook = register_module_forward_hook(note_pass)
+    try:
+        build(config, open_with=open_and_tell).driver.run(lambda _: None, threading.Event())
+    finally:
+        hook.remove()
+    serving, size = passes[num_before[0]]
+    assert size == (1, 3, 32, 64)
+    assert sum(module is serving and shape == size for module, shape in passes[: num_before[0]]) >= 3
 
 
 class InTurn:
