@@ -14,7 +14,8 @@ nothing per frame.
 
 # H height, W width (h w of the logits), C channels
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,7 +32,8 @@ from runtime.lanes import Lane, Recorded
 from runtime.weights import Version
 
 NUM_WARM_UPS = 3  # libraries pick kernels and allocate workspaces, which a capture cannot hold
-NOTICEABLE = 1e-3  # in mean confidence or entropy (nats): far above rounding, far below what a changed layer does
+NUDGE, NUDGE_BESIDE = 10.0, 0.1  # added to weights; what does not show then does not matter
+NOTICEABLE = 1e-3  # in any pixel's confidence, or mean entropy (nats): far above rounding, far below what a layer does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,21 +125,36 @@ class CopiedReplica:
         return StaticForward(self._model, size_HW, self._lane)
 
     def _follows_weights(self, forward: "StaticForward", image_HWC: np.ndarray, plain: Answer) -> bool:
-        """A graph may hold what was folded from the weights at capture: nudge tensors, last first, until one shows."""
+        """A graph may hold what was folded from some weights at capture: whichever tensor is nudged, it must answer as
+        a plain pass does then, and otherwise than before for some.
+        """
         if _differ(forward.answer(image_HWC), plain):
             return False
-        return any(self._shows(tensor, forward, image_HWC, plain) for tensor in reversed(self._live.values()))
+        beside, has_moved = StaticForward(self._model, forward.size_HW, self._lane), False
+        for name in self._live:
+            with self._nudged(name):
+                expected, answer = beside.answer(image_HWC), forward.answer(image_HWC)
+            if _differ(answer, expected):
+                return False
+            has_moved = has_moved or _differ(expected, plain)
+        return has_moved
 
-    def _shows(self, tensor: Tensor, forward: "StaticForward", image_HWC: np.ndarray, plain: Answer) -> bool:
+    @contextmanager
+    def _nudged(self, name: str) -> Iterator[None]:
+        """A tensor, and by far less the others of its module: one that is zero would hide it."""
+        module = name.rsplit(".", 2)[0]
+        tensors = {other: tensor for other, tensor in self._live.items() if other.rsplit(".", 2)[0] == module}
         with self._lane.entered(), torch.no_grad():
-            kept = tensor.clone()
-            ramp = torch.linspace(0, 1, tensor.numel(), device=tensor.device, dtype=tensor.dtype)
-            tensor.add_(ramp.view_as(tensor))  # not the same everywhere: softmax is blind to a common offset
+            kept = [tensor.clone() for tensor in tensors.values()]
+            for other, tensor in tensors.items():  # not the same everywhere: softmax is blind to a common offset
+                most = NUDGE if other == name else NUDGE_BESIDE
+                ramp = torch.linspace(0, most, tensor.numel(), device=tensor.device, dtype=tensor.dtype)
+                tensor.add_(ramp.view_as(tensor))
             fold_adapters(self._model)
             try:
-                return _differ(forward.answer(image_HWC), plain)
+                yield
             finally:
-                tensor.copy_(kept)
+                torch._foreach_copy_(list(tensors.values()), kept)
                 fold_adapters(self._model)
 
 
@@ -203,5 +220,6 @@ def compute(model: nn.Module, image_HWC: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _differ(one: Answer, other: Answer) -> bool:
-    confidence, entropy = one.confidence - other.confidence, one.entropy_nats - other.entropy_nats
-    return not (abs(confidence) <= NOTICEABLE and abs(entropy) <= NOTICEABLE)  # nan differs from everything
+    confidence = np.abs(one.confidence_hw - other.confidence_hw).max()
+    entropy = abs(one.entropy_nats - other.entropy_nats)
+    return not (confidence <= NOTICEABLE and entropy <= NOTICEABLE)  # nan differs from everything

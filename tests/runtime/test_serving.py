@@ -2,13 +2,11 @@
 
 import gc
 import weakref
-from collections.abc import Callable
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.adapters import AdapterConfig, attach_adapters
 from models.trainable import adaptable_tensors, set_trainable
@@ -18,86 +16,7 @@ from runtime.lanes import HOST
 from runtime.serving import CopiedReplica, SwappedReplica
 from runtime.weights import VersionedWeights
 from tests.fakes import make_frame
-
-CPU = torch.device("cpu")
-NUM_CLASSES = 19
-
-
-class Biased(nn.Module):
-    """Class scores that are one adaptable bias, the same at every pixel; `before` is called ahead of every forward."""
-
-    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(NUM_CLASSES), requires_grad=False)
-        self.adaptable_names = ("bias",)
-        self._before = before
-
-    def forward(self, x_B3HW: Tensor) -> Tensor:
-        self._before()
-        return self.bias[None, :, None, None].expand(x_B3HW.shape[0], -1, x_B3HW.shape[2], x_B3HW.shape[3])
-
-
-class Place:
-    """Passed when the test says so; notes who waits."""
-
-    def __init__(self, log: list[str], on_wait: Callable[[], object]) -> None:
-        self.is_passed = False
-        self._log = log
-        self._on_wait = on_wait
-
-    def is_done(self) -> bool:
-        return self.is_passed
-
-    def wait(self) -> None:
-        self._log.append("wait")
-        self._on_wait()
-
-
-class SlowLane:
-    """A host's lane whose device is always behind, and which notes the order of what it is asked for."""
-
-    device = CPU
-
-    def __init__(self, *, on_wait: Callable[[], object] = lambda: None) -> None:
-        self.log: list[str] = []
-        self.places: list[Place] = []
-        self._on_wait = on_wait
-
-    @contextmanager
-    def entered(self):
-        self.log.append("enter")
-        yield
-        self.log.append("leave")
-
-    def record(self) -> Place:
-        self.log.append("record")
-        self.places.append(Place(self.log, self._on_wait))
-        return self.places[-1]
-
-    def capture(self, work):
-        self.log.append("capture")
-        return work
-
-
-class FoldingLane(SlowLane):
-    """Its graphs repeat the first answer for ever, as one does in which the weights were folded to constants."""
-
-    def capture(self, work):
-        work()
-        return lambda: None
-
-
-class FailingLane(SlowLane):
-    def capture(self, work):
-        work()
-        raise RuntimeError("operation not permitted when stream is capturing\nand more lines")
-
-
-def peak(number: int) -> dict[str, Tensor]:
-    """Weights with which every pixel is of class `number`."""
-    bias = torch.zeros(NUM_CLASSES)
-    bias[number] = 9.0
-    return {"bias": bias}
+from tests.runtime.served import CPU, NUM_CLASSES, Biased, SlowLane, learnt_adapters, peak
 
 
 @pytest.fixture
@@ -200,46 +119,6 @@ def test_every_size_is_captured_once_and_the_answers_stay_apart() -> None:
     assert lane.log.count("capture") == 2
 
 
-@pytest.mark.parametrize(
-    ("lane", "reason"),
-    [
-        (FoldingLane(), "it does not follow the weights"),
-        (FailingLane(), "operation not permitted when stream is capturing"),
-    ],
-)
-def test_a_graph_that_cannot_be_trusted_is_refused_and_said_so(image_HWC, lane, reason) -> None:
-    faults: list[str] = []
-    replica, weights = replicas(lane, faults), VersionedWeights(peak(0))
-    for number in (2, 11):
-        replica.apply(weights.publish(peak(number), frame_index=number))
-        assert (replica.answer(image_HWC).labels_HW == number).all()
-    assert faults == [f"inference runs without its CUDA graph: {reason}"]
-
-
-def test_a_trusted_graph_leaves_the_weights_as_they_were(image_HWC) -> None:
-    model, faults = Biased(), []
-    replica = CopiedReplica(model, SlowLane(), on_fault=faults.append)
-    version = VersionedWeights(peak(8)).latest
-    replica.apply(version)
-    replica.answer(image_HWC)
-    assert torch.equal(model.bias, version.tensors["bias"]) and faults == []
-
-
-def learnt_adapters(kind):
-    """A SegFormer with adapters and three versions: the source, and two with other adapters."""
-    torch.manual_seed(0)
-    model = attach_adapters(build_model("segformer_b0", num_classes=NUM_CLASSES), AdapterConfig(kind, scale=1.0))
-    set_trainable(model.eval(), "adapters+head")
-    weights = VersionedWeights(adaptable_tensors(model))
-    versions = [weights.source]
-    for seed in (1, 2):
-        generator = torch.Generator().manual_seed(seed)
-        source = weights.source.tensors
-        moved = {name: t + 0.05 * torch.randn(t.shape, generator=generator) for name, t in source.items()}
-        versions.append(weights.publish(moved, frame_index=seed))
-    return replica_of(model), versions
-
-
 @pytest.mark.parametrize("kind", ["adaptformer", "lora", "ssf"])
 def test_a_folded_replica_answers_every_version_as_one_with_adapters_beside(kind) -> None:
     model, versions = learnt_adapters(kind)
@@ -258,7 +137,7 @@ def test_a_folded_replica_answers_every_version_as_one_with_adapters_beside(kind
 
 @pytest.mark.parametrize("kind", ["lora", "ssf"])
 def test_the_model_a_gpu_serves_is_folded_with_every_version(kind) -> None:
-    model, versions = learnt_adapters(kind)
+    model, versions = learnt_adapters(kind, stages=(4,))
     plain, copied = SwappedReplica(replica_of(model), CPU), CopiedReplica(model, HOST, on_fault=lambda _: None)
     image = make_frame(3).image_HWC
     for version in (versions[1], versions[2], versions[0]):
