@@ -12,6 +12,8 @@ from rich.console import Console
 from torch import nn
 
 from models.checkpoint import Manifest, Source, load_checkpoint, load_model, load_source, save_checkpoint
+from models.losses import cross_entropy, shrink_labels
+from models.preprocess import normalise, to_tensor
 from models.tensorfile import CheckpointInvalid
 from models.zoo import build_model
 from replay.pool import SamplePool
@@ -24,7 +26,7 @@ from runtime.pretraining.schedule import averaging_decay, learning_rate_factor
 from runtime.pretraining.trainer import Recipe, Trainer
 from runtime.pretraining.validation import mean_iou
 from streams.datasets.labels import CITYSCAPES
-from streams.stream import StreamNotOpened, UnknownStream
+from streams.stream import StreamNotOpened, StreamOptions, UnknownStream, open_stream
 from tests.runtime.trainings import run_quietly, street_scenes, tiny
 
 CPU = torch.device("cpu")
@@ -70,21 +72,31 @@ def test_training_begins_from_a_checkpoint(camvid: Path, tmp_path: Path) -> None
 def test_hamlets_model_gets_its_light_decoder(camvid: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.safetensors"
     run_quietly(tiny(camvid, out, steps=1, model="hamlet_b0"))
-    _, decoder, manifest = load_source(out)
+    model, decoder, manifest = load_source(out)
     assert decoder is not None and manifest.model == "hamlet_b0"
+    frames = list(open_stream("dataset:camvid:train", StreamOptions(size_HW=(32, 64), data=camvid)))
+    images = torch.stack([to_tensor(frame.image_HWC) for frame in frames])
+    labels = shrink_labels(torch.stack([torch.from_numpy(frame.label_HW) for frame in frames]), (8, 16))
+    with torch.no_grad():
+        loss = cross_entropy(decoder(model.encoder.run_stages(normalise(images), stop=1)[0]), labels)
+    shares = labels[labels != 255].bincount() / (labels != 255).sum()
+    blind = -(shares * shares.clamp(min=1e-9).log()).sum()
+    assert loss < 0.5 * blind, "it tells more than the shares of classes, the best answer there is without looking"
 
 
-@pytest.mark.parametrize("model", ["segformer_b0", "hrda:segformer_b0", "knet_b0"])
+@pytest.mark.parametrize(
+    ("model", "workers"), [("segformer_b0", 0), ("segformer_b0", 1), ("hrda:segformer_b0", 0), ("knet_b0", 0)]
+)
 def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(
-    camvid: Path, tmp_path: Path, model: str
+    camvid: Path, tmp_path: Path, model: str, workers: int
 ) -> None:
-    """Where HRDA draws its details, too, follows from the state."""
+    """Where HRDA draws its details, too, follows from the state, and so do crops another process has prefetched."""
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    run_quietly(tiny(camvid, whole, model=model))
-    first, output = run_quietly(tiny(camvid, parts, model=model), after_step=2)
+    run_quietly(tiny(camvid, whole, model=model, workers=workers))
+    first, output = run_quietly(tiny(camvid, parts, model=model, workers=workers), after_step=2)
     assert not first.is_complete and 0 < first.num_steps_done < 6
     assert "the same command goes on" in output and not parts.exists()
-    second, output = run_quietly(tiny(camvid, parts, model=model))
+    second, output = run_quietly(tiny(camvid, parts, model=model, workers=workers))
     assert second.is_complete and f"going on from step {first.num_steps_done} of 6" in output
     expected, actual = load_checkpoint(whole), load_checkpoint(parts)
     assert actual[1].sha256 == expected[1].sha256
@@ -195,6 +207,24 @@ def test_averaged_weights_are_the_moving_mean_of_those_visited() -> None:
         expected = decay * expected + (1 - decay) * weight.detach()
     torch.testing.assert_close(trainer.averaged.head.classifier.weight, expected)
     assert not trainer.averaged.training and not any(p.requires_grad for p in trainer.averaged.parameters())
+
+
+def test_a_step_in_bfloat16_moves_weights_that_stay_in_float32() -> None:
+    torch.manual_seed(0)
+    model = build_model("segformer_b0", num_classes=3)
+    trainer = Trainer(model, recipe=Recipe(4, 1e-3), device=CPU, precision=torch.bfloat16)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    seen: list[torch.dtype] = []
+    first, last = model.encoder.stages[0].patch_embed.proj, model.head.classifier
+    first.register_forward_hook(lambda _, __, map_BCHW: seen.append(map_BCHW.dtype))
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    assert math.isfinite(float(trainer.step(images, torch.ones(2, 32, 32, dtype=torch.uint8))))
+    assert seen == [torch.bfloat16]
+    for network in (model, trainer.averaged):
+        floats = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+        assert all(tensor.dtype == torch.float32 and bool(torch.isfinite(tensor).all()) for tensor in floats)
+    assert not torch.equal(first.weight, before["encoder.stages.0.patch_embed.proj.weight"])
+    assert not torch.equal(last.weight, before["head.classifier.weight"])
 
 
 def test_a_loss_that_is_no_number_stops_the_training() -> None:
