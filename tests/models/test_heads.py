@@ -58,6 +58,24 @@ def test_the_head_at_points_is_the_head_there(name, num_points) -> None:
         torch.testing.assert_close(model.head.forward_at(features, points_BN), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", [*NAMES, "knet_b0"])
+@pytest.mark.parametrize("num_points", [3, 200])
+def test_gradients_at_points_are_those_of_the_whole_answer_there(name, num_points) -> None:
+    """Of the head's parameters and of the maps it reads."""
+    model = model_of(name)
+    with torch.no_grad():
+        maps = model.encoder(torch.randn(1, 3, 64, 96))
+    points_BN = random_points(1, (16, 24), num_points, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(1, 5, num_points, 1)
+    gradients = []
+    for answer in (model.head.forward_at, lambda maps, points_BN: at_points(model.head(maps), points_BN)):
+        leaves = [map_BCHW.clone().requires_grad_() for map_BCHW in maps]
+        asked = [*model.head.parameters(), *leaves]
+        gradients.append(torch.autograd.grad((answer(leaves, points_BN) * weights).sum(), asked))
+    for sampled, whole in zip(*gradients, strict=True):
+        assert float((sampled - whole).abs().max()) <= 1e-5 * float(whole.abs().max())
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mode", [mode for mode in MODES if "adapters" not in mode])
 def test_every_head_learns_in_every_mode_and_is_swapped(name, mode) -> None:
