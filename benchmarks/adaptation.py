@@ -33,6 +33,10 @@ from runtime.option_words import parse_size
 
 LESSER_LEVELS = {effort.name: effort for effort in LEVELS[1:] if effort.frames_per_step}
 REFERENCES = ("dacs", "dacs_whole")
+PREFIX_NOTE = (
+    " In prefixed, what frozen stages make of an image is computed once and kept for all rounds; a run with the "
+    "default method has no such step, as every styled sample is a new image, and pays for those stages each time."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +199,8 @@ def cost_table(costs: Sequence[StepCost]) -> Table:
             for cost in costs
         ),
         note="F: one served prediction of the same model at the same size. Of dacs, of dacs_whole: p50 of a step over "
-        "theirs (1/8 is 0.125). Steps applied include warm-up.",
+        "theirs (1/8 is 0.125). Steps applied include warm-up."
+        + (PREFIX_NOTE if any(cost.method == "prefixed" for cost in costs) else ""),
     )  # fmt: skip
 
 

@@ -69,7 +69,8 @@ PREFIX_BYTES = 1 << 30
 class PrefixedPoints(Method):
     """Cross-entropy at sampled points of a source sample and of the frame; frozen stages are computed once for each.
 
-    The frame's were computed to predict it, the sample's when it was first drawn; so neither counts here after warm-up.
+    They are kept for all rounds, of one frame and a few samples, so they hardly count here. In a run the frame's were
+    computed to predict it, but samples styled anew at every step, as the default method's are, have none to keep.
     """
 
     def __init__(self, given: Materials) -> None:

@@ -22,6 +22,7 @@ def test_a_step_of_every_method_is_measured_in_forwards(method):
     (row,) = cost_table([cost]).rows
     assert row[0] == f"segformer_b0 64x64 {method} ({MEASURED[method].track})"
     assert row[-1] == f"{cost.outcomes.get('applied', 0)} of 8"
+    assert ("computed once and kept for all rounds" in cost_table([cost]).note) == (method == "prefixed")
     levels = level_table([cost]).rows
     assert [row[1] for row in levels] == ["full", "rate", "crop", "depth"]
     assert levels[0][2:] == ("1.00", "1.00", "1.00")
