@@ -2,8 +2,6 @@
 
 import threading
 
-import pytest
-
 from runtime.build import build
 from runtime.checkpoints import newest_checkpoint
 from runtime.events import Prediction, SnapshotTaken
@@ -38,7 +36,7 @@ def test_the_newest_checkpoint_is_never_older_than_the_interval_and_a_frame(tiny
     parts = build(config, clock=clock, open_with=lambda words, options: Ticking(open_stream(words, options), clock))
     record = RunRecord(tmp_path / "run", config_toml="", clock=clock)
     saver = Saver(record, observers={}, stream_faults=dict, clock=clock)
-    began_at_s, saved_at_s, ages_s = clock(), {0: clock()}, []
+    saved_at_s, ages_s = {0: clock()}, []
 
     def dispatch(event) -> None:
         if isinstance(event, SnapshotTaken):
@@ -53,5 +51,5 @@ def test_the_newest_checkpoint_is_never_older_than_the_interval_and_a_frame(tiny
 
     parts.driver.run(dispatch, threading.Event())
     record.close()
-    assert len(ages_s) == NUM_FRAMES and clock() - began_at_s == pytest.approx(NUM_FRAMES * PERIOD_S)
-    assert max(ages_s) <= INTERVAL_S + PERIOD_S + 1e-9 and len(saved_at_s) == 4
+    assert len(ages_s) == NUM_FRAMES and len(saved_at_s) == 4
+    assert INTERVAL_S < max(ages_s) <= INTERVAL_S + PERIOD_S + 1e-9
