@@ -201,7 +201,7 @@ def _tried(encoder: TimmEncoder, architecture: str, *, trained_HW: tuple[int, ..
 
 
 def _fault(encoder: TimmEncoder) -> str | None:
-    """What goes wrong in a pass on a small picture, whatever of all its layers; None where nothing does."""
+    """What goes wrong in a pass on a small picture; None where nothing does."""
     encoder.eval()
     try:
         with torch.no_grad():

@@ -59,14 +59,13 @@ def test_the_head_at_points_is_the_head_there(name, num_points) -> None:
 
 
 @pytest.mark.parametrize("name", [*NAMES, "knet_b0"])
-@pytest.mark.parametrize("num_points", [3, 200])
-def test_gradients_at_points_are_those_of_the_whole_answer_there(name, num_points) -> None:
-    """Of the head's parameters and of the maps it reads."""
+def test_gradients_at_points_are_those_of_the_whole_answer_there(name) -> None:
+    """Of the head's parameters and of the maps it reads; of the first map there are more pixels than points."""
     model = model_of(name)
     with torch.no_grad():
         maps = model.encoder(torch.randn(1, 3, 64, 96))
-    points_BN = random_points(1, (16, 24), num_points, generator=torch.Generator().manual_seed(0))
-    weights = torch.randn(1, 5, num_points, 1)
+    points_BN = random_points(1, (16, 24), 200, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(1, 5, 200, 1)
     gradients = []
     for answer in (model.head.forward_at, lambda maps, points_BN: at_points(model.head(maps), points_BN)):
         leaves = [map_BCHW.clone().requires_grad_() for map_BCHW in maps]

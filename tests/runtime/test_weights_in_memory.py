@@ -38,11 +38,10 @@ def test_student_average_source_and_shadow_share_what_is_frozen(tiny_world, meth
         assert version.tensors.keys() == parts.weights.source.tensors.keys()
 
 
-@pytest.mark.parametrize(("kind", "most"), [("adaptformer", 1.15), ("lora", 1.8), ("ssf", 1.7)])
-def test_all_weights_of_a_run_are_so_many_times_those_of_its_network(tiny_world, kind, most) -> None:
-    """In bytes, of every tensor shaped as one of the network's. Kinds that fold keep a copy of what they fold into."""
+def test_all_weights_of_a_run_are_few_more_than_those_of_its_network(tiny_world) -> None:
+    """In bytes, of every tensor shaped as one of the network's."""
     before = alive()  # kept, lest their addresses be given out again
-    parts = build(tiny_world.config(model={"adapter": kind}))
+    parts = build(tiny_world.config())
     version = parts.weights.publish(adaptable_tensors(parts.model), frame_index=0)
     weights = parts.model.state_dict()
     shapes = {tuple(tensor.shape) for tensor in weights.values() if tensor.is_floating_point()}
@@ -51,7 +50,7 @@ def test_all_weights_of_a_run_are_so_many_times_those_of_its_network(tiny_world,
     num_bytes = sum(size for address, size in held.items() if address not in known)
     plain = sum(tensor.nbytes for name, tensor in weights.items() if ".adapter." not in name)
     learnt = sum(tensor.nbytes for tensor in version.tensors.values())
-    assert plain + 4 * learnt <= num_bytes <= most * plain
+    assert plain + 4 * learnt <= num_bytes <= 1.15 * plain
 
 
 def test_the_frozen_model_a_method_is_given_holds_the_source_weights(tiny_world) -> None:
