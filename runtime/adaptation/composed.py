@@ -4,8 +4,8 @@
 
 The loss is the method's plus every term's; a term weighs itself, and trains only what the method trains in that step
 (HAMLET lets stages rest). Rules settle after the method, in their order; one with `prepare(student, target)` is told of
-the frame before anything is learnt from it. Where
-the method has no loss for a frame there is no step, and terms are not asked: the method says what is learnt from.
+the frame before anything is learnt from it. Where the method has no loss for a frame there is no step, and terms are
+not asked: the method says what is learnt from.
 """
 
 from collections.abc import Mapping, Sequence
