@@ -57,6 +57,7 @@ class Noting:
     def weigh(self, prediction, frozen_HW, *, distance):
         self.weighed.append((prediction.frame.index, frozen_HW))
         self.distances.append(distance)
+        return ()
 
     def doubt(self):
         self.num_doubts += 1
