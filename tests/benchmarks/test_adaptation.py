@@ -11,9 +11,9 @@ CPU = compute_device("cpu")
 
 @pytest.mark.parametrize("method", MEASURED)
 def test_a_step_of_every_method_is_measured_in_forwards(method):
-    config = AdaptationBenchConfig(methods=method, efforts="rate,crop,depth", rounds=2, warmup=0)
+    config = AdaptationBenchConfig(methods=method, rounds=2, warmup=0)
     (cost,) = step_costs(config, "segformer_b0", "64x64", device=CPU)
-    assert sum(cost.outcomes.values()) == 8
+    assert sum(cost.outcomes.values()) == 2
     judged = {"applied", "refused_guard"} if MEASURED[method].recipe.policy == "guarded" else {"applied"}
     assert set(cost.outcomes) <= ({"skipped"} if method in PACED else judged)  # random weights are easily taught wrong
     assert cost.in_forwards.num == 2
@@ -21,8 +21,15 @@ def test_a_step_of_every_method_is_measured_in_forwards(method):
     assert cost.trainable > 0
     (row,) = cost_table([cost]).rows
     assert row[0] == f"segformer_b0 64x64 {method} ({MEASURED[method].track})"
-    assert row[-1] == f"{cost.outcomes.get('applied', 0)} of 8"
+    assert row[-1] == f"{cost.outcomes.get('applied', 0)} of 2"
     assert ("computed once and kept for all rounds" in cost_table([cost]).note) == (method == "prefixed")
+
+
+@pytest.mark.parametrize("method", ["styled", "dacs"])
+def test_levels_of_effort_are_held_against_the_full_one(method):
+    config = AdaptationBenchConfig(methods=method, efforts="rate,crop,depth", rounds=1, warmup=0)
+    (cost,) = step_costs(config, "segformer_b0", "64x64", device=CPU)
+    assert sum(cost.outcomes.values()) == 4
     levels = level_table([cost]).rows
     assert [row[1] for row in levels] == ["full", "rate", "crop", "depth"]
     assert levels[0][2:] == ("1.00", "1.00", "1.00")

@@ -84,9 +84,7 @@ def test_hamlets_model_gets_its_light_decoder(camvid: Path, tmp_path: Path) -> N
     assert loss < 0.5 * blind, "it tells more than the shares of classes, the best answer there is without looking"
 
 
-@pytest.mark.parametrize(
-    ("model", "workers"), [("segformer_b0", 0), ("segformer_b0", 1), ("hrda:segformer_b0", 0), ("knet_b0", 0)]
-)
+@pytest.mark.parametrize(("model", "workers"), [("segformer_b0", 0), ("segformer_b0", 1), ("hrda:segformer_b0", 0)])
 def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(
     camvid: Path, tmp_path: Path, model: str, workers: int
 ) -> None:
@@ -124,7 +122,7 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_refused(camvid: Path, tmp
         run_quietly(config)
 
 
-@pytest.mark.parametrize("model", ["hrda:segformer_b0", "hrda:timm:test_convnext", "knet_b0", "timm:test_vit+knet"])
+@pytest.mark.parametrize("model", ["hrda:segformer_b0", "hrda:timm:test_convnext", "timm:test_vit+knet"])
 def test_models_with_several_answers_learn_from_all_of_them(camvid: Path, tmp_path: Path, model: str) -> None:
     first, _ = run_quietly(tiny(camvid, tmp_path / "short.safetensors", model=model, steps=1))
     result, _ = run_quietly(tiny(camvid, tmp_path / "net.safetensors", model=model, steps=30, validation="train"))
