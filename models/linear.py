@@ -2,7 +2,8 @@
 
 torch hands float32 matrix products on a CPU to MKL, which leaves AVX-512 unused on processors that are not Intel's.
 oneDNN does not: on an EPYC core the products of a MiT-B0 run 2.2 times faster (220 against 100 GFLOP/s). Anything else
-(a GPU, another type, autocast, a torch without the operator) takes torch's own path; the results agree to rounding.
+(a GPU, another type, autocast, torch.compile, which cannot take the operator, a torch without it) takes torch's own
+path; the results agree to rounding.
 
 `Linear` has the parameters of `nn.Linear`; `linear` is `F.linear`, and its result may be written to in place.
 """
@@ -77,5 +78,6 @@ def _is_served_by_onednn(x_PI: Tensor, weight_OI: Tensor) -> bool:
         and weight_OI.is_contiguous()
         and not torch.is_autocast_enabled("cpu")
         and bool(torch.backends.mkldnn.enabled)
+        and not torch.compiler.is_compiling()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )

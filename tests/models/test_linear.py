@@ -1,5 +1,7 @@
 """The oneDNN product agrees with torch's own, forwards and backwards."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,3 +52,17 @@ def test_other_types_take_torchs_path() -> None:
     assert torch.equal(linear(x, weight), F.linear(x, weight))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(x.float(), weight.float()).dtype == torch.bfloat16
+
+
+def test_a_compiler_sees_torchs_own_product_which_it_can_lower() -> None:
+    """torch.compile of torch 2.13 fails on oneDNN's operator (an assertion in its lowering)."""
+    seen: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Callable[..., object]:
+        seen.extend(node.target for node in graph.graph.nodes if node.op == "call_function")
+        return graph.forward
+
+    layer, x = Linear(8, 4).requires_grad_(False), torch.randn(6, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(layer, backend=backend)(x), layer(x))
+    assert seen == [F.linear]
