@@ -66,3 +66,4 @@ def test_a_compiler_sees_torchs_own_product_which_it_can_lower() -> None:
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(layer, backend=backend)(x), layer(x))
     assert seen == [F.linear]
+    torch.compiler.reset()  # what it keeps of this is of no use to other tests
