@@ -19,10 +19,9 @@ from streams.frame import Frame
 class RunStarted:
     """First event of a run: what is about to happen, with everything a reader of the record needs to know.
 
-    `track` says what the method needs besides the stream (`runtime.adaptation.methods`).
-    `round_length` is the number of frames after which the stream begins again, None where it does not.
-    `is_timed` says that frames come at the stream's rate and times mean something: those of a live run, or of the
-    simulated clock whose latencies `latency` names.
+    `track` says what the method needs besides the stream (`runtime.adaptation.methods`), `round_length` after how many
+    frames the stream begins again, None where it does not, `is_timed` that frames come at the stream's rate and times
+    mean something: those of a live run, or of the simulated clock whose latencies `latency` names.
     """
 
     stream: str
@@ -141,12 +140,13 @@ class AdaptationStep:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Learning was undone: the learner went back to `version` for `reason`."""
+    """Learning was undone, back to `version`. `cause` is the step's outcome, or restart; `reason` says it in words."""
 
     frame_index: int
     version: int
     reason: str
     at_s: float
+    cause: str = "restart"
 
 
 @dataclass(frozen=True, slots=True)

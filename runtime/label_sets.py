@@ -7,8 +7,7 @@ GATE_REASONS = (
     OTHER,
 )
 STEP_OUTCOMES = ("applied", "shadowed", "skipped", "nonfinite", "refused_guard", "error", "oom", "relaxed", OTHER)
-UNDONE_OUTCOMES = {"nonfinite": "nonfinite", "refused_guard": "guard", "error": "error", "oom": "oom"}
-ROLLBACK_REASONS = (*UNDONE_OUTCOMES.values(), "restart")
+ROLLBACK_CAUSES = ("nonfinite", "refused_guard", "error", "oom", "restart", OTHER)
 PUBLISHING_OUTCOMES = ("applied",)
 SHIFT_KINDS = ("away", "change", "return", OTHER)
 SHED_REASONS = ("late", "age", "memory", "oom")

@@ -25,11 +25,10 @@ from runtime.label_sets import (
     GATE_REASONS,
     OTHER,
     PUBLISHING_OUTCOMES,
-    ROLLBACK_REASONS,
+    ROLLBACK_CAUSES,
     SHED_REASONS,
     SHIFT_KINDS,
     STEP_OUTCOMES,
-    UNDONE_OUTCOMES,
     WORKERS,
 )
 from runtime.metric_parts import FrameCollector, Maker, child_of
@@ -69,7 +68,6 @@ class Metrics:
         self._deadline_s = math.inf
         self._version = -1
         self._level = 0
-        self._undone = "restart"  # why learning was undone if it is next: no step failed, so its thread did
         self._num_predictions = 0
         self._frames = FrameAccounts(DROP_REASONS)
         self._cost = RecentCost()
@@ -103,9 +101,8 @@ class Metrics:
                 child_of(self._shifts, kind).inc()
             case events.AdaptationStep():
                 self._observe_step(event)
-            case events.Rollback(version=version):
-                self._rollbacks[self._undone].inc()
-                self._undone = "restart"
+            case events.Rollback(version=version, cause=cause):
+                child_of(self._rollbacks, cause).inc()
                 self._show_version(version)
             case events.TrustChanged(is_adapted=is_adapted, version=version):
                 self._serving_adapted.set(is_adapted)
@@ -196,7 +193,7 @@ class Metrics:
         self._model_version = make.gauge("model_version", "Newest published version.")
         self._published_at = make.gauge("model_published_timestamp_seconds", "When that version was published.")
         self._publications = make.counter("weight_publications", "Versions published.")
-        self._rollbacks = make.counters("rollbacks", "Times learning was undone.", "reason", ROLLBACK_REASONS)
+        self._rollbacks = make.counters("rollbacks", "Times learning was undone.", "cause", ROLLBACK_CAUSES)
         self._serving_adapted = make.gauge("serving_adapted", "1 while learnt weights serve, 0 while the source's do.")
         self._trust_moves = make.counters("trust_changes", "Changes of what serves.", "to", ("adapted", "frozen"))
         self._recalls = make.counters("recalls", "Known domains that returned.", "outcome", ("taken_up", "refused"))
@@ -245,7 +242,6 @@ class Metrics:
 
     def _observe_step(self, event: events.AdaptationStep) -> None:
         child_of(self._steps, event.outcome).inc()
-        self._undone = UNDONE_OUTCOMES.get(event.outcome, "restart")  # a rollback comes right after its step
         self._step_s.observe(event.duration_s)
         self._cost.add(event.at_s, event.duration_s)
         self._learning_rate.set(event.learning_rate)

@@ -100,8 +100,8 @@ class VersionedWeights:
     def retire_writer(self) -> Version:
         """Refuse whatever a writer still publishes, also one in the midst of it; version 0 serves, and is returned.
 
-        For a writer that is hung: it cannot be stopped, only ignored, and may wake at any time. Nobody is left to watch
-        whether what it learnt still fits the stream.
+        For a writer that is hung (it cannot be stopped, only ignored, and may wake at any time) or failed too often.
+        Nobody is left to watch whether what it learnt still fits the stream.
         """
         with self._turn:
             self._is_retired = True

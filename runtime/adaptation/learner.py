@@ -95,7 +95,7 @@ class Learner:
         if outcome in ("applied", "shadowed"):
             self._num_relaxed = self._num_refused = 0
         elif outcome != "skipped":
-            rollback = self._roll_back(target.frame_index, detail)
+            rollback = self._roll_back(target.frame_index, detail, cause=outcome)
         return self._report(target.frame_index, outcome, loss_value, started_at_s, detail), rollback
 
     def relax(self, frame_index: int) -> AdaptationStep:
@@ -157,7 +157,7 @@ class Learner:
 
     def recover(self, frame_index: int) -> Rollback:
         """After an exception nobody foresaw: student, candidate and optimizer go back to the last good candidate."""
-        return self._roll_back(frame_index, "restarted after a failure")
+        return self._roll_back(frame_index, "restarted after a failure", cause="restart")
 
     def retire(self) -> None:
         """Publish nothing any more. Any thread."""
@@ -195,7 +195,7 @@ class Learner:
         self._descent.load_state(descent)
         restore(self._method, method)
 
-    def _roll_back(self, frame_index: int, reason: str) -> Rollback:
+    def _roll_back(self, frame_index: int, reason: str, *, cause: str) -> Rollback:
         """To the last good candidate; to the source after MAX_REFUSED failures in a row, for then that is no good."""
         self._num_refused += 1
         if self._num_refused >= MAX_REFUSED:
@@ -204,7 +204,7 @@ class Learner:
             self._candidate.restore()
             self._take(self._candidate.good)
         version = self._candidate.serving_version
-        return Rollback(frame_index=frame_index, version=version, reason=reason, at_s=self._clock())
+        return Rollback(frame_index, version, reason, self._clock(), cause)
 
     def _start_over(self) -> None:
         self._num_relaxed, self._num_refused = RELAX_STEPS, 0

@@ -61,7 +61,7 @@ GOLDEN = {
     "udaseg_serving_adapted": ("gauge", set()),
     "udaseg_trust_changes": ("counter", {"to"}),
     "udaseg_recalls": ("counter", {"outcome"}),
-    "udaseg_rollbacks": ("counter", {"reason"}),
+    "udaseg_rollbacks": ("counter", {"cause"}),
     "udaseg_run_info": ("gauge", {"stream", "method", "model", "device", "pace", "seed"}),
     "udaseg_source_agreement_ratio": ("gauge", {"stream"}),
     "udaseg_stage_duration_seconds": ("histogram", {"stage"}),
@@ -180,14 +180,11 @@ def test_steps_publish_versions_and_refused_ones_do_not():
 
 def test_rollbacks_are_counted_by_what_made_them_necessary():
     registry, metrics = make_metrics()
-    for outcome in ("refused_guard", "nonfinite", "applied", "error", "oom", "refused_guard"):
-        metrics.observe(make_step(outcome=outcome))
-        if outcome != "applied":
-            metrics.observe(events.Rollback(4, 0, "as the step says in words", 100.0))
-    metrics.observe(events.Rollback(4, 0, "restarted after a failure", 100.0))
-    counts = {"guard": 2, "nonfinite": 1, "error": 1, "oom": 1, "restart": 1}
-    for reason, count in counts.items():
-        assert registry.get_sample_value("udaseg_rollbacks_total", {"reason": reason}) == count
+    for cause in ("refused_guard", "nonfinite", "error", "oom", "refused_guard", "restart", "new"):
+        metrics.observe(events.Rollback(4, 0, "said in words", 100.0, cause))
+    counts = {"refused_guard": 2, "nonfinite": 1, "error": 1, "oom": 1, "restart": 1, "other": 1}
+    for cause, count in counts.items():
+        assert registry.get_sample_value("udaseg_rollbacks_total", {"cause": cause}) == count
 
 
 def test_what_the_model_says_of_itself():

@@ -58,7 +58,7 @@ def test_a_failed_step_is_undone_and_told(
     before = {name: tensor.clone() for name, tensor in weights.latest.tensors.items()}
     step, rollback = learner.learn(TARGET)
     assert step.outcome == outcome and step.version == 1 and step.detail
-    assert rollback is not None and rollback.version == 1
+    assert rollback is not None and (rollback.version, rollback.cause) == (1, outcome)
     assert all(torch.equal(weights.latest.tensors[name], tensor) for name, tensor in before.items())
     assert all(torch.equal(tensor, before[name]) for name, tensor in adaptable_tensors(student).items())
     assert learner.learn(TARGET)[0].outcome == "applied"
