@@ -245,7 +245,13 @@ class Live:
     def _learn(self) -> None:
         torch.set_num_threads(self._rules.threads.learning)
         heartbeat, slack = self._heartbeats["learner"], self._rules.slack
-        with self._rules.lane.entered(), nullcontext() if slack is None else Segments(slack.wait):
+
+        def boundary() -> None:
+            heartbeat.stir()
+            if slack is not None:
+                slack.wait()
+
+        with self._rules.lane.entered(), Segments(boundary):
             while (predictions := self._inbox.take_all()) and not self._is_learning_given_up:
                 self._consider(predictions, heartbeat)
 

@@ -1,6 +1,7 @@
 """Who is at work, who is silent for too long, and what happens to learning that fails.
 
-    heartbeat.beat() ... heartbeat.rest()            # each worker: at work, a sign of life; waiting for others
+    heartbeat.beat() ... heartbeat.rest()            # each worker: at work, a piece of it done; waiting for others
+    heartbeat.stir()                                 # in the midst of a piece, before every operation of learning
     for event in supervisor.poll(): dispatch(event)  # the caller's thread, many times a second
 
 A worker that waits for another owes no sign of life, so silence always means that something does not come back. How
@@ -21,6 +22,7 @@ CAPTURE_LIMIT_PERIODS = 10
 FIRST_FRAME_LIMIT_S = 30.0  # a stream may have to load or connect
 INFERENCE_LIMIT_S = 30.0
 LEARNER_LIMIT_S = 8.0
+LIMIT_STIRS = 3  # inferences; one operation is part of a forward or backward pass, and both threads share the cores
 RECENT_INFERENCES = 100  # of which the middle one counts: a hiccup tells nothing of how long a step takes
 LIMIT_INFERENCES = 30  # a step of the dearest method costs twenty forward passes, and both threads share the cores
 
@@ -34,12 +36,19 @@ class Heartbeat:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._beat_at_s: float | None = None
+        self._stirred_at_s = 0.0
         self.num_beats = 0
 
     def beat(self) -> None:
-        """At work, and alive."""
-        self._beat_at_s = self._clock()
+        """At work, and a piece of it is done."""
+        now_s = self._clock()
+        self._stirred_at_s = now_s  # first: who reads between the two must not meet the stirring of long ago
+        self._beat_at_s = now_s
         self.num_beats += 1
+
+    def stir(self) -> None:
+        """At work on the same piece, and alive."""
+        self._stirred_at_s = self._clock()
 
     def rest(self) -> None:
         """Waiting for others, or done."""
@@ -47,6 +56,10 @@ class Heartbeat:
 
     def silence_s(self) -> float:
         """Seconds since the last sign of life; 0 at rest."""
+        return 0.0 if self._beat_at_s is None else self._clock() - self._stirred_at_s
+
+    def labour_s(self) -> float:
+        """Seconds since a piece of work was done; 0 at rest."""
         beat_at_s = self._beat_at_s
         return 0.0 if beat_at_s is None else self._clock() - beat_at_s
 
@@ -73,30 +86,34 @@ class Supervisor:
 
     def poll(self) -> Iterator[Event]:
         """What changed since the last call."""
-        for component, heartbeat in self._heartbeats.items():
-            silence_s = heartbeat.silence_s()
-            if component not in self._silent and silence_s > self._limit_s(component):
+        for component in self._heartbeats:
+            trouble = self._trouble(component)
+            if component not in self._silent and trouble:
                 self._silent.add(component)
-                yield Fault(component, SILENCES[component].format(silence_s), self._clock())
+                yield Fault(component, trouble, self._clock())
                 yield WorkerChanged(component, "stale" if component == "capture" else "hung", self._clock())
-            elif component in self._silent - {"learner"} and silence_s <= self._limit_s(component):
+            elif component in self._silent - {"learner"} and not trouble:
                 self._silent.remove(component)
                 yield WorkerChanged(component, "ok", self._clock())
 
-    def _limit_s(self, component: str) -> float:
+    def _trouble(self, component: str) -> str:
+        """What is wrong with it, empty where nothing is. Learning that stirs may still turn in circles."""
+        silence_s, usual_s = self._heartbeats[component].silence_s(), self._usual_inference_s
         if component == "capture":
             is_first = self._heartbeats[component].num_beats <= 1
             floor_s = FIRST_FRAME_LIMIT_S if is_first else CAPTURE_LIMIT_S
-            return max(floor_s, CAPTURE_LIMIT_PERIODS * self._period_s)
-        floor_s = LEARNER_LIMIT_S if component == "learner" else INFERENCE_LIMIT_S
-        return max(floor_s, LIMIT_INFERENCES * self._usual_inference_s)
-
-
-SILENCES = {
-    "capture": "no frame for {:.1f} s; waiting for the stream",
-    "inference": "no answer for {:.1f} s; the liveness probe tells whoever can restart the process",
-    "learner": "no sign of life for {:.1f} s; nothing is learned for the rest of the run",
-}
+            is_silent = silence_s > max(floor_s, CAPTURE_LIMIT_PERIODS * self._period_s)
+            return f"no frame for {silence_s:.1f} s; waiting for the stream" if is_silent else ""
+        if component == "inference":
+            advice = "the liveness probe tells whoever can restart the process"
+            is_silent = silence_s > max(INFERENCE_LIMIT_S, LIMIT_INFERENCES * usual_s)
+            return f"no answer for {silence_s:.1f} s; {advice}" if is_silent else ""
+        labour_s = self._heartbeats[component].labour_s()
+        if silence_s > max(LEARNER_LIMIT_S, LIMIT_STIRS * usual_s):
+            return f"no sign of life for {silence_s:.1f} s; nothing is learned for the rest of the run"
+        if labour_s > max(LEARNER_LIMIT_S, LIMIT_INFERENCES * usual_s):
+            return f"no end of a step in {labour_s:.1f} s; nothing is learned for the rest of the run"
+        return ""
 
 
 class RestartingCycle:

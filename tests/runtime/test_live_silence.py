@@ -3,6 +3,7 @@
 import math
 import threading
 
+import pytest
 import torch
 
 from runtime import events
@@ -47,7 +48,8 @@ def test_a_hung_learner_costs_no_prediction_and_does_not_hold_up_the_end() -> No
     assert not any(isinstance(event, events.ShiftScore) for event in seen), "nothing it said was heard"
 
 
-def test_a_learner_that_turns_in_circles_is_hung_though_it_comes_to_boundaries() -> None:
+@pytest.mark.parametrize("adapt", ["gaps", "thread"])
+def test_a_learner_that_turns_in_circles_is_hung_though_it_comes_to_boundaries(adapt) -> None:
     clock = ManualClock()
     ends = threading.Event()
 
@@ -62,12 +64,14 @@ def test_a_learner_that_turns_in_circles_is_hung_though_it_comes_to_boundaries()
         ListedStream(10),
         cycle=cycle,
         clock=clock,
-        adapt="gaps",
-        slack=SlackGate(clock=clock),
+        adapt=adapt,
+        slack=SlackGate(clock=clock) if adapt == "gaps" else None,
         release=ends.set,
         left_behind=["learner"],
     )
     assert indices(seen, events.Prediction) == list(range(10)) and cycle.is_given_up.is_set()
+    ((_, fault),) = faults(seen)
+    assert fault.startswith("no end of a step in ")
     assert [state for component, state in changes(seen) if component == "learner"] == ["hung"]
 
 

@@ -97,8 +97,37 @@ def test_slow_models_are_given_time() -> None:
         world.supervisor.note(make_prediction(inference_s=inference_s))
     world.beat("learner")
     world.beat("inference")
-    assert world.states_after(89) == []
+    assert world.states_after(8.5) == []
+    for _ in range(10):
+        world.beats["learner"].stir()
+        assert world.states_after(8) == []
+    world.beats["learner"].stir()
     assert world.states_after(2) == [("inference", "hung"), ("learner", "hung")]
+
+
+@pytest.mark.parametrize(("inference_s", "limit_s"), [(0.05, 8.0), (0.5, 8.0), (3.0, 9.0)])
+def test_a_learner_stuck_in_an_operation_is_hung_within_ten_seconds_however_long_a_step_may_take(
+    inference_s, limit_s
+) -> None:
+    world = World()
+    world.supervisor.note(make_prediction(inference_s=inference_s))
+    world.beat("learner")
+    world.clock.advance(0.5)
+    world.beats["learner"].stir()
+    assert world.states_after(limit_s - 0.5) == []
+    assert world.states_after(0.75) == [("learner", "hung")]
+
+
+def test_a_learner_that_stirs_but_never_ends_its_step_is_hung_too() -> None:
+    world = World()
+    world.supervisor.note(make_prediction(inference_s=0.5))
+    world.beat("learner")
+    for _ in range(30):
+        assert world.states_after(0.5) == []
+        world.beats["learner"].stir()
+    world.clock.advance(0.125)
+    fault, _ = world.supervisor.poll()
+    assert fault.detail == "no end of a step in 15.1 s; nothing is learned for the rest of the run"
 
 
 def test_a_few_slow_predictions_give_no_time() -> None:
