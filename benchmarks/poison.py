@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from runtime import events
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.arguments import parse
 from runtime.build import build
-from runtime.config import AdaptationConfig, ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig
+from runtime.config import AdaptationConfig, ModelConfig, Policy, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig
 from runtime.observer import Event
 from runtime.option_words import ConfigError, parse_size
 from streams.stream import Stream, StreamOptions
@@ -59,6 +59,8 @@ class PoisonConfig:
     """Poisoned frames."""
     after: int = 75
     """Clear frames at the end, which are scored."""
+    policy: Policy = "guarded"
+    """Under `bare` nothing but the gate protects: the control, without which survival proves nothing."""
     checkpoint: str | None = None
     """Source checkpoint, a file or a shipped name; the model's shipped one by default."""
     size: str | None = None
@@ -163,7 +165,7 @@ def main(arguments: Sequence[str]) -> int:
             continue
         rows.append(survive(config, kind, start, int(seed)))
         print(", ".join(f"{name} {cell}" for name, cell in zip(HEADER, row_of(rows[-1]), strict=True)), flush=True)
-    result = Result("poison", conditions, options=options_of(config), tables=(table(rows),), data=rows)
+    result = Result("poison", conditions, options=options_of(config), tables=(table(rows, config.policy),), data=rows)
     publish(result, folder=config.out, save=config.save)
     return 0
 
@@ -178,7 +180,9 @@ def survive(config: PoisonConfig, kind: str, start: str, seed: int) -> PoisonFig
     run_config = RuntimeConfig(
         stream=StreamConfig(size=config.size),
         model=ModelConfig(checkpoint=config.checkpoint, device="cpu"),
-        adaptation=replace(AdaptationConfig(), method=kind if kind in LESSONS else AdaptationConfig().method),
+        adaptation=AdaptationConfig(
+            method=kind if kind in LESSONS else AdaptationConfig().method, policy=config.policy
+        ),
         replay=ReplayConfig(source="synthetic", replay_mb=config.replay_mb),
         run=RunConfig(pace="lockstep", seed=seed, shadow=1.0),
     )
@@ -247,10 +251,10 @@ def row_of(figures: PoisonFigures) -> tuple[str, ...]:
     )
 
 
-def table(rows: Sequence[PoisonFigures]) -> Table:
+def table(rows: Sequence[PoisonFigures], policy: Policy) -> Table:
     """One line for each run."""
     return Table(
-        title=f"After the poison, {named(AdaptationConfig().method)}",
+        title=f"After the poison, {named(AdaptationConfig().method)}, policy {policy}",
         header=HEADER,
         rows=tuple(row_of(row) for row in rows),
         note=(

@@ -1,5 +1,7 @@
 """The poisons are what they are called, and a small run through one counts what it should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -137,12 +139,14 @@ def test_a_small_run_is_counted_and_scored(tiny_world) -> None:
     figures = survive(config, "nan_gradient", "rain", 0)
     assert figures.steps == {"nonfinite": 8} and figures.rollbacks == 8  # what sound frames left of the budget
     assert figures.frames == 10 and 0 <= figures.miou_frozen <= 100
-    (row,) = table([figures]).rows
+    (row,) = table([figures], "guarded").rows
     assert row == row_of(figures) and row[0] == "nan_gradient rain 0" and row[3:6] == ("0", "8", "8")
+    bare = survive(replace(config, policy="bare"), "nan_gradient", "rain", 0)
+    assert bare.steps == {"nonfinite": 10}, "the control has no budget"
 
 
 def test_the_table_names_the_method_and_its_track() -> None:
-    assert table([]).title == "After the poison, styled (source-replay)"
+    assert table([], "bare").title == "After the poison, styled (source-replay), policy bare"
 
 
 @pytest.mark.parametrize(("worst", "verdict"), [(-0.9, "survived"), (-1.1, "HARMED")])
