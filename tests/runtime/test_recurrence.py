@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from evaluation.report import write_report
 from evaluation.scoreboard import Scoreboard
 from models.tensorfile import CheckpointInvalid, read_tensors
 from runtime.adaptation.recollection import CONFIRM_FRAMES
@@ -42,7 +41,7 @@ def play(config: RuntimeConfig, *, last: int | None = None) -> list[dict[str, An
         scorer.last = last
         return scorer
 
-    return story(run_session(config, make_scorer=make, finish=write_report).run_dir)
+    return story(run_session(config, make_scorer=make, finish=lambda _: None).run_dir)
 
 
 def config_of(world: Any, run_dir: Path, **library: Any) -> RuntimeConfig:
@@ -124,5 +123,5 @@ def test_a_library_that_cannot_be_written_costs_nothing_but_itself(world, tmp_pa
 
     config = config_of(world, tmp_path / "run", library=folder / "known")
     config = replace(config, stream=replace(config.stream, max_frames=3))
-    summary = run_session(config, make_scorer=Removing, finish=write_report).summary
+    summary = run_session(config, make_scorer=Removing, finish=lambda _: None).summary
     assert summary["ended"] == "end" and summary["faults"] == {"library": 1}

@@ -44,7 +44,7 @@ QUALITY_KEYS = {
 }
 
 
-def play(config, *, make_scorer=Scoreboard, finish=write_report):
+def play(config, *, make_scorer=Scoreboard, finish=lambda _: None):
     threads = set(threading.enumerate())
     outcome = run_session(config, make_scorer=make_scorer, finish=finish)
     assert set(threading.enumerate()) == threads
@@ -66,7 +66,8 @@ def outcome(tiny_world, tmp_path_factory):
     return play(
         tiny_world.config(
             run={"run_dir": run_dir, "shadow": 1.0, "checkpoint_every_s": 0.001}, web={"web": True, "port": 0}
-        )
+        ),
+        finish=write_report,
     )
 
 
