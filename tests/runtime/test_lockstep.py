@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,13 +11,37 @@ from models.trainable import frozen_digest
 from runtime import events
 from runtime.adaptation.method import Target
 from runtime.build import build
+from streams.stream import open_stream
+from streams.synthetic.sequences import Sequence, Visit
+from streams.synthetic.stream import SyntheticStream, clear_samples
+from streams.synthetic.weather import Weather
+from tests.streams.recorded import write_image, write_label
 
 TIMELESS = {"at_s", "duration_s", "started_at_s", "finished_at_s"}
+STREETS, STREET_FRAMES = (50, 51), 12
 
 
-def play(config, *, stop_after=None):
+class Streets:
+    """Along one street in clear weather, and from one frame to the next along another in `weather`."""
+
+    name, fps, is_live, num_frames, cursor, faults = "streets", 10.0, False, len(STREETS) * STREET_FRAMES, 0, {}
+
+    def __init__(self, weather, size_HW) -> None:
+        self._weathers, self._size_HW = (Weather(), weather), size_HW
+
+    def __iter__(self):
+        for place, (seed, weather) in enumerate(zip(STREETS, self._weathers, strict=True)):
+            street = Sequence("street", (Visit("street", weather, weather, STREET_FRAMES),), "one street")
+            for frame in SyntheticStream(street, seed=seed, size_HW=self._size_HW):
+                yield dataclasses.replace(frame, index=place * STREET_FRAMES + frame.index)
+
+    def close(self) -> None:
+        pass
+
+
+def play(config, *, stop_after=None, open_with=open_stream):
     """Parts and all events of a lockstep run."""
-    parts = build(config)
+    parts = build(config, open_with=open_with)
     seen, stop = [], threading.Event()
 
     def note(event):
@@ -126,6 +151,42 @@ def test_at_the_source_nothing_is_learnt(lockstep) -> None:
     parts, seen = play(lockstep(split="test_day"))
     assert of(seen, events.ShiftEvent) == [] and of(seen, events.AdaptationStep) == []
     assert parts.weights.latest.number == 0
+
+
+@pytest.fixture(scope="module")
+def along_two_streets(tiny_world, tmp_path_factory):
+    """A run along two streets, the second in some weather; its source samples show other streets in clear weather."""
+    data = tmp_path_factory.mktemp("streets")
+    size_HW = (32, 64)
+    for sample in clear_samples(18, seed=0, size_HW=size_HW):
+        write_image(data / "train" / f"{sample.index:02}.png", sample.image_HWC)
+        write_label(data / "trainannot" / f"{sample.index:02}.png", np.full(size_HW, 3, np.uint8))
+    names = sorted(path.name for path in (data / "train").iterdir())
+    (data / "train.txt").write_text("".join(f"train/{name} trainannot/{name}\n" for name in names))
+    config = dataclasses.replace(tiny_world, data=data).config(
+        stream={"stream": "clear"}, run={"pace": "lockstep", "checkpoint_every_s": 1e6}
+    )
+
+    def along(weather, *, stop_after=None):
+        return play(config, stop_after=stop_after, open_with=lambda _, options: Streets(weather, options.size_HW))
+
+    return along
+
+
+def test_another_place_in_the_same_weather_starts_no_learning(along_two_streets) -> None:
+    parts, seen = along_two_streets(Weather())
+    labels = [event.frame.label_HW for event in of(seen, events.Prediction)]
+    moved = [float((after != before).mean()) for before, after in pairwise(labels)]
+    assert moved.pop(STREET_FRAMES - 1) > 2 * max(moved)  # a place changed, as it does along no street
+    assert of(seen, events.ShiftEvent) == [] and of(seen, events.AdaptationStep) == []
+    assert {event.version for event in of(seen, events.Prediction)} == {0} and parts.weights.latest.number == 0
+
+
+def test_another_place_in_the_rain_starts_learning_there(along_two_streets) -> None:
+    _, seen = along_two_streets(Weather(rain_mm_h=100), stop_after=STREET_FRAMES + 10)
+    (shift,) = of(seen, events.ShiftEvent)
+    assert shift.kind == "away" and shift.frame_index >= STREET_FRAMES
+    assert of(seen, events.AdaptationStep)[0].frame_index == shift.frame_index
 
 
 @pytest.mark.parametrize("method", ["styled", "dacs"])
