@@ -22,7 +22,7 @@ import torch
 
 from runtime.option_words import ConfigError
 
-MEASURED_PACKAGES = ("streams", "models", "replay", "runtime")
+MEASURED_PACKAGES = ("streams", "models", "replay", "runtime", "evaluation")
 ROOT = Path(__file__).resolve().parent.parent
 
 
