@@ -215,11 +215,11 @@ class Session:
         while not self._faults.empty():
             self._hand_out(self._faults.get())
         summary = self._summary.build(self._scorer.scores(), self._scorer.figures())
-        self._record.write_summary(summary)
-        render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
         if self._record.fault is None:
             self._add(self._scorer.save)
-        else:
+        self._record.write_summary(summary)  # last: who has it has the counts it was made from
+        render_summary(summary, self._console, run_dir=None if self._record.fault else self._record.path)
+        if self._record.fault is not None:
             self._say(f"the run folder is incomplete: {self._record.fault}")
         return summary
 

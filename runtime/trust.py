@@ -7,7 +7,9 @@ to all as agreement falls (benchmarks/results/trust_synthetic.md). Confidence do
 sure at 2 mIoU in 200 mm/h of rain.
 
 The other way round it does not hold: what was learnt in thick fog answers otherwise in thin fog too, and is wrong
-there. So no more serves than the weather is away from the source. A decision only; knows neither models nor frames.
+there. So no more serves than the weather is away from the source, and where the two agree on nearly nine pixels in ten,
+half of that: what there is to win is less then, and half way is never far from either. A decision only; knows neither
+models nor frames.
 """
 
 from collections import deque
@@ -20,6 +22,7 @@ BELOW = 0.985  # share of pixels
 RAMP = 0.09  # that much further down all of it serves; with half of that, real dusk came out below frozen
 READINGS = 3  # the median of so many: one odd frame decides nothing
 FULL_DISTANCE = 2.0  # from the source, whose edge is 1, where none serves; dusk has 1.0 to 1.5, night and rain 2.1
+UNLIKE, ALIKE = 0.80, 0.89  # agreement: up to the first, that distance is enough; from the second on, twice the way
 SURE_BELOW = 0.1  # below the ramp's end; rain and night, at 0.3 and 0.6 to 0.7, are that far from any decision
 
 
@@ -96,8 +99,12 @@ class Trust:
     def _decided(self, agreement: float, distance: float) -> float:
         if self._is_blind:
             return 1.0
-        earned = 0.0 if isnan(agreement) else (self._below - agreement) / RAMP
-        return min(1.0, max(0.0, min(earned, (distance - 1.0) / (FULL_DISTANCE - 1.0))))
+        if isnan(agreement):
+            return 0.0
+        earned = (self._below - agreement) / RAMP
+        likeness = min(1.0, max(0.0, (agreement - UNLIKE) / (ALIKE - UNLIKE)))
+        way = (FULL_DISTANCE - 1.0) * (1.0 + likeness)
+        return min(1.0, max(0.0, min(earned, (distance - 1.0) / way)))
 
     def state(self) -> State:
         """Readings and decision."""

@@ -16,7 +16,7 @@ from runtime.shift.hysteresis import Hysteresis
 from runtime.shift.sight import Sight
 from runtime.state import State, array_again, kept_array
 
-AWAY_ABOVE, RETURN_BELOW = 1.2, 0.7  # shares of the source's threshold, without a jump
+AWAY_ABOVE, RETURN_BELOW = 1.4, 0.7  # shares of the source's threshold, without a jump
 AWAY_ABOVE_AFTER_JUMP, RETURN_BELOW_AFTER_JUMP = 0.9, 1.1
 RECENT_WEIGHT = 1 / 6  # of the newest frame
 REFERENCE_WEIGHT = 1 / 60  # at least, in the mean over frames since the last event

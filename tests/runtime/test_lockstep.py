@@ -18,7 +18,7 @@ from streams.synthetic.weather import Weather
 from tests.streams.recorded import write_image, write_label
 
 TIMELESS = {"at_s", "duration_s", "started_at_s", "finished_at_s"}
-STREETS, STREET_FRAMES = (50, 51), 12
+STREETS, STREET_FRAMES = (50, 51), 16
 
 
 class Streets:
@@ -183,7 +183,7 @@ def test_another_place_in_the_same_weather_starts_no_learning(along_two_streets)
 
 
 def test_another_place_in_the_rain_starts_learning_there(along_two_streets) -> None:
-    _, seen = along_two_streets(Weather(rain_mm_h=100), stop_after=STREET_FRAMES + 10)
+    _, seen = along_two_streets(Weather(rain_mm_h=100), stop_after=STREET_FRAMES + 14)
     (shift,) = of(seen, events.ShiftEvent)
     assert shift.kind == "away" and shift.frame_index >= STREET_FRAMES
     assert of(seen, events.AdaptationStep)[0].frame_index == shift.frame_index

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.trust import BELOW, FULL_DISTANCE, RAMP, READINGS, Trust
+from runtime.trust import ALIKE, BELOW, FULL_DISTANCE, RAMP, READINGS, UNLIKE, Trust
 
 SHARES = st.floats(0.0, 1.0)
-FAR = FULL_DISTANCE
+FAR = 2 * FULL_DISTANCE
 
 
 def told(*agreements: float, distance: float = FAR) -> Trust:
@@ -45,8 +45,15 @@ def test_however_little_they_agree_no_more_serves_than_the_weather_is_away(dista
 
 def test_near_the_source_little_serves_however_far_the_ramp_would_go() -> None:
     half_way = [BELOW - RAMP / 2] * READINGS
-    assert told(*half_way, distance=1.75).share == pytest.approx(0.5)
-    assert told(*half_way, distance=1.25).share == pytest.approx(0.25)
+    assert told(*half_way, distance=2.5).share == pytest.approx(0.5)
+    assert told(*half_way, distance=1.5).share == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "share"), [(0.1, 0.5), (UNLIKE, 0.5), ((UNLIKE + ALIKE) / 2, 1 / 3), (ALIKE, 0.25)]
+)
+def test_the_more_the_two_agree_the_farther_away_the_weather_must_be(agreement: float, share: float) -> None:
+    assert told(*[agreement] * READINGS, distance=1.5).share == pytest.approx(share)
 
 
 def test_it_is_sure_only_while_all_readings_lie_far_below_the_ramp() -> None:
