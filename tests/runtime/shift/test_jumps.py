@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from runtime.shift.jumps import AWAY_ABOVE, AWAY_ABOVE_AFTER_JUMP, RETURN_BELOW, RETURN_BELOW_AFTER_JUMP, JumpWatch
+from runtime.shift.jumps import (
+    AWAY_ABOVE,
+    AWAY_ABOVE_AFTER_JUMP,
+    CHANGE_SHARE,
+    RETURN_BELOW,
+    RETURN_BELOW_AFTER_JUMP,
+    JumpWatch,
+)
 from runtime.shift.sight import Sight
 from tests.fakes import make_prediction, make_source
 
@@ -53,6 +60,12 @@ def test_a_jump_between_shifted_domains_is_one_change():
     found = events([0.0] * 20 + [2.0] * 40 + [4.0] * 80)
     assert [kind for _, kind in found] == ["away", "change"]
     assert 60 <= found[1][0] <= 68
+
+
+def test_while_away_a_smaller_jump_is_enough():
+    step = 0.98  # of a jump; recent looks come that near to it before those before follow
+    assert events([0.0] * 60 + [step] * 60) == [] and CHANGE_SHARE < 0.8
+    assert [kind for _, kind in events([0.0] * 20 + [4.0] * 60 + [4.0 + step] * 60)] == ["away", "change"]
 
 
 def test_a_change_to_as_far_from_the_source_in_another_direction_is_found():
