@@ -63,8 +63,8 @@ def test_a_jump_between_shifted_domains_is_one_change():
 
 
 def test_while_away_a_smaller_jump_is_enough():
-    step = 0.98  # of a jump; recent looks come that near to it before those before follow
-    assert events([0.0] * 60 + [step] * 60) == [] and CHANGE_SHARE < 0.8
+    step = 1.2  # recent looks are 0.86 from those before at most, as these follow
+    assert CHANGE_SHARE < 0.86 and events([-0.4] * 60 + [step - 0.4] * 60) == []
     assert [kind for _, kind in events([0.0] * 20 + [4.0] * 60 + [4.0 + step] * 60)] == ["away", "change"]
 
 
