@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,11 +41,16 @@ from benchmarks.cli import main
 main()
 """
 FAILURES: dict[int, type[Exception]] = {2: ConfigError, 3: StreamNotOpened, 4: CheckpointInvalid}
+STOPPED = (0, 130)  # exit codes of runs that were told to end: once, and twice
 UNFINISHED = ".unfinished"  # folder of runs that are still going or were cut short
 
 
 class CellFailed(RuntimeError):
     """A run ended otherwise than it should; the message says where its log is."""
+
+
+class CellStopped(KeyboardInterrupt):
+    """Somebody ended a run before its stream did. Finished runs are there still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,8 @@ def run_cells(
 ) -> list[Path]:
     """A finished run folder for each cell, in order; at most `jobs` processes at a time.
 
-    Raises what a failed run stands for (see FAILURES), after the runs in progress have ended.
+    Raises what a failed run stands for (see FAILURES), after the runs in progress have ended; CellStopped where one was
+    told to end.
     """
     run_dirs = [folder / cell.folder_name() for cell in cells]
     missing = [(cell, run_dir) for cell, run_dir in zip(cells, run_dirs, strict=True) if not is_finished(run_dir)]
@@ -169,8 +176,11 @@ def plain_name(words: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", words)
 
 
-def failure(code: int, cell: Cell, log: Path) -> Exception:
-    """The exception the run's exit code stands for, with its last line."""
+def failure(code: int, cell: Cell, log: Path) -> BaseException:
+    """What the exit code of a run that did not reach its end stands for, with its last line."""
+    if code in STOPPED or code < 0:
+        how = f"by {signal.Signals(-code).name}" if code < 0 else "before its stream did"
+        return CellStopped(f"{cell.name} was ended {how}; the same command goes on with the runs that are missing")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1].removeprefix("udaseg-runtime: ") if lines else "it printed nothing"
     if code in FAILURES:

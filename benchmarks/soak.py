@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.cells import Cell, Launch, failure
+from benchmarks.cells import Cell, CellFailed, Launch, failure
 from benchmarks.conditions import describe, usable_cores
 from benchmarks.options import check_above_zero, check_cores, default_cores
 from benchmarks.results import Result, check_save_name, options_of, publish
@@ -126,7 +126,9 @@ def soak(cell: Cell, run_dir: Path, config: SoakConfig) -> tuple[list[Sample], l
     with watched_run(cell, run_dir, launch=launch) as process:
         url = await_url(process, log_of(run_dir))
         if url is None:
-            raise failure(process.poll() or -1, cell, log_of(run_dir))
+            if (code := process.poll()) is not None:
+                raise failure(code, cell, log_of(run_dir))
+            raise CellFailed(f"{cell.name} shows no page; see {log_of(run_dir)}")
         started_s = time.monotonic()
         while (at_s := time.monotonic() - started_s) < config.minutes * 60:
             if process.poll() is not None:
@@ -139,7 +141,7 @@ def soak(cell: Cell, run_dir: Path, config: SoakConfig) -> tuple[list[Sample], l
         try:
             code = process.wait(timeout=END_S)
         except subprocess.TimeoutExpired:
-            code = -signal.SIGKILL
+            raise CellFailed(f"{cell.name} did not end in {END_S:g} s; see {log_of(run_dir)}") from None
         if code != 0:
             raise failure(code, cell, log_of(run_dir))
     return samples, series

@@ -35,7 +35,9 @@ def main(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> int:
     try:
         name, rest = _verb(rest, verbs)
         return verbs[name].function(rest)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if str(interrupt):
+            print_error(str(interrupt))
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

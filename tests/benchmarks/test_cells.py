@@ -3,11 +3,22 @@ import os
 
 import pytest
 
-from benchmarks.cells import Cell, Launch, code_note, codes_of, is_finished, run_cells
+from benchmarks.cells import (
+    Cell,
+    CellFailed,
+    CellStopped,
+    Launch,
+    code_note,
+    codes_of,
+    failure,
+    is_finished,
+    run_cells,
+)
 from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE
 from models.tensorfile import CheckpointInvalid
 from runtime.config import ModelConfig, RunConfig, RuntimeConfig
+from runtime.option_words import ConfigError
 
 
 def make_cell(checkpoint, **run):
@@ -88,3 +99,20 @@ def test_a_failed_run_says_what_its_exit_code_stands_for(tmp_path, checkpoint):
     with pytest.raises(CheckpointInvalid, match=r"weights.safetensors"):
         run_cells([cell], tmp_path / "runs", jobs=1, launch=Launch())
     assert not (tmp_path / "runs" / cell.folder_name()).exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (0, CellStopped, "clear-0 was ended before its stream did; the same command goes on"),
+        (130, CellStopped, "clear-0 was ended before its stream did"),
+        (-9, CellStopped, "clear-0 was ended by SIGKILL"),
+        (70, CellFailed, r"clear-0 ended with exit code 70: the last line; see .*clear\.log"),
+        (2, ConfigError, "^the last line$"),
+    ],
+)
+def test_a_run_that_was_told_to_end_is_no_failure(tmp_path, checkpoint, code, kind, words):
+    log = tmp_path / "clear.log"
+    log.write_text("the first line\nudaseg-runtime: the last line\n")
+    with pytest.raises(kind, match=words):
+        raise failure(code, make_cell(checkpoint), log)
