@@ -49,7 +49,9 @@ def make_frame(index: int = 0, *, at_s: float = 100.0, domain: str | None = "cle
 def make_source(mean_F: np.ndarray, whitening_FF: np.ndarray, *, threshold: float = 1.0) -> SourceAppearance:
     """A source of these features, its edge at distance `threshold` and usually at half of that."""
     deviation_F = np.ones(len(mean_F))
-    return SourceAppearance(mean_F, whitening_FF, threshold, deviation_F, jump_threshold=1.0, typical=0.5)
+    return SourceAppearance(
+        mean_F, whitening_FF, threshold, deviation_F, jump_threshold=1.0, change_threshold=0.75, typical=0.5
+    )
 
 
 def make_run_started(**changes: object) -> RunStarted:

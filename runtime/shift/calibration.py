@@ -8,7 +8,9 @@ is what the stream will bring), so it carries the cost of having few samples.
 
 How far a stream has moved is measured without the covariance, which is that of places and not of one drive: in each
 feature's deviation. The threshold of a jump is what usually lies between two samples: within some seconds the scenery
-of a drive moves no further than that, and weather that sets in 1.3 times as far and more, but for the thinnest fog.
+of a drive moves no further than that, and weather that sets in 1.3 times as far and more, but for the thinnest fog. A
+low quantile is enough for a change between shifted domains: one too many costs a few steps, one too few the rain to
+come.
 """
 
 # N samples, F features
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_SAMPLES = 16
-JUMP_QUANTILE = 0.5
+JUMP_QUANTILE, CHANGE_QUANTILE = 0.5, 0.15
 _LEAST_DEVIATION = 1e-6  # of a feature that never changes
 
 
@@ -27,7 +29,7 @@ class SourceAppearance:
     """Mean, whitening, deviations and thresholds of source features.
 
     Distances are per root feature, so 1 is typical. `typical` is the median of left-out distances as a share of
-    `threshold`, below 1; `jump_threshold` is for `jump`.
+    `threshold`, below 1; `jump_threshold` is for `jump` at the source, `change_threshold` for one away from it.
     """
 
     mean_F: np.ndarray
@@ -35,6 +37,7 @@ class SourceAppearance:
     threshold: float
     deviation_F: np.ndarray
     jump_threshold: float
+    change_threshold: float
     typical: float
 
     def distance(self, features_F: np.ndarray) -> float:
@@ -74,6 +77,7 @@ def calibrate(features_NF: np.ndarray, *, quantile: float) -> SourceAppearance:
         threshold,
         deviation_F,
         jump_threshold=float(np.quantile(apart_NN, JUMP_QUANTILE)),
+        change_threshold=float(np.quantile(apart_NN, CHANGE_QUANTILE)),
         typical=float(np.median(left_out)) / threshold,
     )
 

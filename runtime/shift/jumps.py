@@ -21,7 +21,6 @@ AWAY_ABOVE_AFTER_JUMP, RETURN_BELOW_AFTER_JUMP = 0.9, 1.1
 RECENT_WEIGHT = 1 / 6  # of the newest frame
 REFERENCE_WEIGHT = 1 / 60  # at least, in the mean over frames since the last event
 LEAST_FRAMES = 5  # after an event, before there is a reference
-CHANGE_SHARE = 0.75  # of a jump is enough while away: a change more costs a few steps, one less the rain to come
 SETTLING_FRAMES = 3  # after a jump, before it counts as a change: it may be the way back
 FRESH_FRAMES = 15  # for which a jump moves the bars
 
@@ -78,8 +77,8 @@ class JumpWatch:
         self._reference_F = self._reference_F + weight * (sight.appearance_F - self._reference_F)
         if self._settling_left or self._num_since < LEAST_FRAMES:
             return False
-        share = CHANGE_SHARE if self.is_shifted else 1.0
-        return self._source.jump(self._recent_F, self._reference_F) > share * self._source.jump_threshold
+        threshold = self._source.change_threshold if self.is_shifted else self._source.jump_threshold
+        return self._source.jump(self._recent_F, self._reference_F) > threshold
 
     def _begin_again(self, sight: Sight) -> None:
         self._recent_F = self._reference_F = sight.smoothed_F

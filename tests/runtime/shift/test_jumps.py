@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.shift.jumps import (
-    AWAY_ABOVE,
-    AWAY_ABOVE_AFTER_JUMP,
-    CHANGE_SHARE,
-    RETURN_BELOW,
-    RETURN_BELOW_AFTER_JUMP,
-    JumpWatch,
-)
+from runtime.shift.jumps import AWAY_ABOVE, AWAY_ABOVE_AFTER_JUMP, RETURN_BELOW, RETURN_BELOW_AFTER_JUMP, JumpWatch
 from runtime.shift.sight import Sight
 from tests.fakes import make_prediction, make_source
 
@@ -64,7 +57,7 @@ def test_a_jump_between_shifted_domains_is_one_change():
 
 def test_while_away_a_smaller_jump_is_enough():
     step = 1.2  # recent looks are 0.86 from those before at most, as these follow
-    assert CHANGE_SHARE < 0.86 and events([-0.4] * 60 + [step - 0.4] * 60) == []
+    assert SOURCE.change_threshold < 0.86 < SOURCE.jump_threshold and events([-0.4] * 60 + [step - 0.4] * 60) == []
     assert [kind for _, kind in events([0.0] * 20 + [4.0] * 60 + [4.0 + step] * 60)] == ["away", "change"]
 
 
