@@ -8,9 +8,9 @@ is what the stream will bring), so it carries the cost of having few samples.
 
 How far a stream has moved is measured without the covariance, which is that of places and not of one drive: in each
 feature's deviation. The threshold of a jump is what usually lies between two samples: within some seconds the scenery
-of a drive moves no further than that, and weather that sets in 1.3 times as far and more, but for the thinnest fog. A
-low quantile is enough for a change between shifted domains: one too many costs a few steps, one too few the rain to
-come.
+of a drive moves no further than that, and weather that sets in a quarter further and more, but for the thinnest fog. A
+low quantile is enough for a change between shifted domains, where one too many costs a few steps and nothing else
+(benchmarks/results/detection_bars.md).
 """
 
 # N samples, F features

@@ -3,17 +3,7 @@ import os
 
 import pytest
 
-from benchmarks.cells import (
-    Cell,
-    CellFailed,
-    CellStopped,
-    Launch,
-    code_note,
-    codes_of,
-    failure,
-    is_finished,
-    run_cells,
-)
+from benchmarks.cells import Cell, CellFailed, CellStopped, Launch, code_note, codes_of, failure, is_finished, run_cells
 from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE
 from models.tensorfile import CheckpointInvalid
