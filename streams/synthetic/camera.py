@@ -16,6 +16,7 @@ from streams.synthetic.randomness import generator
 CAMERA_HEIGHT_M = 1.5
 FAR_M = 1000.0
 _FOCAL_PER_WIDTH = 0.75
+_FULL_FOCAL = 384.0
 _HORIZON_SHARE = 0.45
 
 
@@ -34,6 +35,19 @@ class Lens:
         """The lens of this world for a picture of `size_HW`: about 67 degrees wide, horizon a bit above the middle."""
         height, width = size_HW
         return Lens(height, width, _FOCAL_PER_WIDTH * width, (width - 1) / 2, _HORIZON_SHARE * height)
+
+    @property
+    def magnification(self) -> float:
+        """How large things are, as a share of what they measure in a picture 512 pixels wide."""
+        return self.focal / _FULL_FOCAL
+
+    @property
+    def detail(self) -> float:
+        """How finely and how far off the world must be built for this lens: 1 from 512 pixels of width on, else less.
+
+        It follows the width of a picture only, because the focal length does.
+        """
+        return min(1.0, self.magnification)
 
 
 @dataclass(frozen=True, slots=True)

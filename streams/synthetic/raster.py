@@ -18,7 +18,6 @@ from streams.synthetic.quads import Quads
 
 _NEAR_M = 0.4
 _MIN_PIXELS = 2.0
-_REFERENCE_FOCAL = 384.0
 _DEPTH_SLACK = np.float32(1.004)
 
 
@@ -66,7 +65,7 @@ def project(lens: Lens, pose: Pose, quads: Quads) -> Projection:
     middle = depth_N4.mean(axis=1)
     eye = np.array([pose.x, -1.5, pose.z])
     facing = np.einsum("nj,nj->n", quads.normal_N3, eye - quads.origin_N3)
-    shown = (depth_N4.max(axis=1) > _NEAR_M) & (middle < quads.reach_N * (lens.focal / _REFERENCE_FOCAL))
+    shown = (depth_N4.max(axis=1) > _NEAR_M) & (middle < quads.reach_N * lens.magnification)
     shown &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     shown &= (facing > 0) | ~quads.normal_N3.any(axis=1)
     shown &= (pixels_N2 > _MIN_PIXELS).any(axis=1)

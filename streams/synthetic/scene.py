@@ -22,7 +22,7 @@ from streams.synthetic.raster import Layers, draw, mover_flow, plane_matrices, p
 from streams.synthetic.world_ground import NUM_CHUNKS, Ground, Strip
 from streams.synthetic.world_layout import CHUNK_M, Chunk, Street
 from streams.synthetic.world_sky import Backdrop
-from streams.synthetic.world_static import StaticWorld
+from streams.synthetic.world_static import StaticWorld, num_chunks_seen
 from streams.synthetic.world_traffic import Traffic
 
 _HAZE_M = 260.0
@@ -72,7 +72,7 @@ class Scene:
         self._backdrop = Backdrop(seed, self._lens, sun_azimuth=azimuth)
         self._ground = Ground(self._street, self._lens, sun_3=sun_3)
         self._static = StaticWorld(self._street, sun_3=sun_3)
-        self._traffic = Traffic(self._street, gain=self._static.gain((0, 0, -1)) + 0.12)
+        self._traffic = Traffic(self._street, gain=self._static.gain((0, 0, -1)) + 0.12, detail=self._lens.detail)
         self._tone = _tone_tables(rng)
         self._noises = _sensor_noise(rng, size_HW)
         self._chunks: Recent[Chunk] = Recent(capacity=32)
@@ -143,7 +143,8 @@ class Scene:
 
     def _make_window(self, start: int) -> _Window:
         indices = range(start, start + NUM_CHUNKS)
-        quads = join([self._chunk_quads.get(index, self._make_quads) for index in indices])
+        standing = indices[: num_chunks_seen(self._lens.detail)]
+        quads = join([self._chunk_quads.get(index, self._make_quads) for index in standing])
         grounds = [self._chunk_ground.get(index, self._make_ground) for index in indices]
         return _Window(quads, self._ground.strip(start, grounds))
 

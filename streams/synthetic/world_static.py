@@ -25,7 +25,16 @@ from streams.synthetic.sprites import Sprite
 from streams.synthetic.world_layout import CHUNK_M, YARD, Building, Chunk, Lot, Placed, Street
 
 _VIEW_M = 150.0
+_BEND_M = 5.0
 _RUNS = {"wall": wall, "fence": fence, "hedge": hedge}
+
+
+def num_chunks_seen(detail: float) -> int:
+    """How many chunks, from the one behind the camera on, hold anything near enough to be drawn.
+
+    Reach is measured along the optical axis, and in a bend that may be a little less than along the street.
+    """
+    return 2 + int(np.ceil((_VIEW_M * detail + _BEND_M) / CHUNK_M))
 
 
 class StaticWorld:

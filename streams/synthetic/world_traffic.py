@@ -22,6 +22,8 @@ from streams.synthetic.world_static import add_upright
 _BEHIND_M, _AHEAD_M = 8.0, 100.0
 _LEAD_PERIOD_S, _LEAD_NEAR_M, _LEAD_FAR_M = 26.0, 13.0, 120.0
 _WALK_AHEAD_M = 46.0
+_CROSSING_AHEAD_M = 42.0
+_LONGEST_M = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,12 @@ _TRAFFIC = (("car", 0.65), ("truck", 0.11), ("bus", 0.15), ("motorcyclist", 0.09
 
 
 class Traffic:
-    """The movers of one street."""
+    """The movers of one street, as far ahead as a lens of this `detail` may show them."""
 
-    def __init__(self, street: Street, *, gain: float) -> None:
+    def __init__(self, street: Street, *, gain: float, detail: float) -> None:
         self._street = street
         self._gain = gain
+        self._detail = detail
         rng = generator(street.seed, 80)
         speed, own = float(rng.uniform(7, 11)), street.path.speed_mps
         density = float(rng.uniform(0.45, 0.9))
@@ -84,10 +87,11 @@ class Traffic:
         for lane in self._lanes:
             shift = lane.speed_mps * time_s
             first = int(np.floor((here - _BEHIND_M - shift) / lane.spacing_m)) - 1
-            last = int(np.ceil((here + lane.reach_m - shift) / lane.spacing_m))
+            reach_m = self._reach_m(lane.reach_m)
+            last = int(np.ceil((here + reach_m - shift) / lane.spacing_m))
             for slot in range(first, last + 1):
                 mover = self._slot(lane, slot, time_s)
-                if mover is not None and here - _BEHIND_M < mover.v < here + lane.reach_m:
+                if mover is not None and here - _BEHIND_M < mover.v < here + reach_m:
                     now.append(mover)
                     after.append(replace(mover, v=mover.v + lane.speed_mps * step_s))
         self._lead(now, after, time_s, step_s)
@@ -98,6 +102,10 @@ class Traffic:
         """Quads of all movers at their places, drawn as in `looks` (the same movers at the time of the picture)."""
         parts = [self._quads(mover, look) for mover, look in zip(movers, looks, strict=True)]
         return join(parts) if parts else None
+
+    def _reach_m(self, full_m: float) -> float:
+        """How far ahead to look for what the full lens shows up to `full_m`; some things are `_LONGEST_M` long."""
+        return min(full_m, full_m * self._detail + _LONGEST_M)
 
     def _slot(self, lane: Lane, slot: int, time_s: float) -> Mover | None:
         rng = generator(self._street.seed, 81, lane.number, slot)
@@ -131,14 +139,15 @@ class Traffic:
         """People and cyclists who go back and forth across the street."""
         here = self._street.path.travelled(time_s)
         reach = self._street.half_road_m + self._street.pavement_m - 0.5
-        for index in range(int(here // CHUNK_M), int((here + 42) // CHUNK_M) + 1):
+        ahead_m = self._reach_m(_CROSSING_AHEAD_M)
+        for index in range(int(here // CHUNK_M), int((here + ahead_m) // CHUNK_M) + 1):
             rng = generator(self._street.seed, 83, index)
             for number in range(int(rng.integers(0, 3))):
                 v = index * CHUNK_M + float(rng.uniform(4.0, 7.0))
                 is_cyclist = number == 1
                 pace, offset, variant = float(rng.uniform(1.1, 1.5)), float(rng.uniform(0, 60)), int(rng.integers(40))
                 pace *= 2.0 if is_cyclist else 1.0
-                if not here + 6 < v < here + 42:
+                if not here + 6 < v < here + ahead_m:
                     continue
                 for movers, at_s in ((now, time_s), (after, time_s + step_s)):
                     turn = (at_s * pace + offset) % (4 * reach)
