@@ -1,6 +1,7 @@
 """Materials: tileable noise and the surfaces made of it (asphalt, paving, grass, brick, plaster, leaves).
 
-Every function returns fresh uint8 RGB; noise tiles are shared and must not be written to.
+Every function returns fresh uint8 RGB; noise tiles are shared and must not be written to. Lengths in texels are those of
+full detail. `detail` is the share of them that is kept (down, across): a coarser surface is the same one, shrunk.
 """
 
 # H height, W width, C channels (RGB)
@@ -13,6 +14,8 @@ import numpy as np
 from streams.synthetic.randomness import generator
 
 Colour = tuple[float, float, float]
+Detail = tuple[float, float]
+FULL: Detail = (1.0, 1.0)
 _TILE = 512
 _NUM_TILES = 6
 
@@ -36,13 +39,28 @@ def noise_tile(variant: int, cell_px: int, octaves: int) -> np.ndarray:
     return total
 
 
-def noise(rng: np.random.Generator, size_HW: tuple[int, int], *, cell_px: int, octaves: int = 3) -> np.ndarray:
-    """Noise of any size, cut from a tile at a random place; float32, about zero mean and unit deviation."""
-    height, width = size_HW
-    tile = noise_tile(int(rng.integers(_NUM_TILES)), cell_px, octaves)
-    top, left = (int(v) for v in rng.integers(0, _TILE, 2))
-    rows = np.arange(top, top + height) % _TILE
-    columns = np.arange(left, left + width) % _TILE
+@lru_cache(maxsize=128)
+def _shrunk_tile(variant: int, cell_px: int, octaves: int, detail: Detail) -> np.ndarray:
+    height, width = (max(1, round(_TILE * share)) for share in detail)
+    tile = np.asarray(
+        cv2.resize(noise_tile(variant, cell_px, octaves), (width, height), interpolation=cv2.INTER_AREA)
+    )
+    tile.setflags(write=False)
+    return tile
+
+
+def noise(
+    rng: np.random.Generator, size_HW: tuple[int, int], *, cell_px: int, octaves: int = 3, detail: Detail = FULL
+) -> np.ndarray:
+    """Noise of any size, cut from a tile at a random place; float32, about zero mean, unit deviation at full detail.
+
+    `size_HW` is the size of what is returned.
+    """
+    variant = int(rng.integers(_NUM_TILES))
+    full = detail == FULL
+    tile = noise_tile(variant, cell_px, octaves) if full else _shrunk_tile(variant, cell_px, octaves, detail)
+    top, left = (int(v * share) for v, share in zip(rng.integers(0, _TILE, 2), detail, strict=True))
+    rows, columns = (np.arange(at, at + n) % side for at, n, side in zip((top, left), size_HW, tile.shape, strict=True))
     return tile[np.ix_(rows, columns)]
 
 
@@ -52,30 +70,43 @@ def paint(value_HW: np.ndarray, colour: Colour) -> np.ndarray:
     return lit_HWC.astype(np.uint8)
 
 
-def asphalt(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
+def asphalt(
+    rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, *, detail: Detail = FULL
+) -> np.ndarray:
     """Grainy dark surface with slow stains."""
-    grain = noise(rng, size_HW, cell_px=2, octaves=1)
-    stains = noise(rng, size_HW, cell_px=128, octaves=3)
+    grain = noise(rng, size_HW, cell_px=2, octaves=1, detail=detail)
+    stains = noise(rng, size_HW, cell_px=128, octaves=3, detail=detail)
     return paint(1 + 0.055 * grain + 0.05 * stains, colour)
 
 
-def paving(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, slab_px: tuple[int, int]) -> np.ndarray:
+def paving(
+    rng: np.random.Generator,
+    size_HW: tuple[int, int],
+    colour: Colour,
+    slab_px: tuple[int, int],
+    *,
+    detail: Detail = FULL,
+) -> np.ndarray:
     """Slabs of `slab_px` (rows, columns) with dark joints and a tone of their own, laid in half bond."""
+    step_h, step_w = (round(1 / share) for share in detail)
     height, width = size_HW
     slab_h, slab_w = slab_px
-    row, column = np.mgrid[0:height, 0:width]
+    row, column = np.mgrid[0 : height * step_h : step_h, 0 : width * step_w : step_w]
     line = row // slab_h
     shifted = column + (line % 2) * (slab_w // 2)
     tones = (0.07 * rng.standard_normal((97, 89))).astype(np.float32)
-    value = 1 + tones[line % 97, (shifted // slab_w) % 89] + 0.04 * noise(rng, size_HW, cell_px=4, octaves=2)
-    value[(row % slab_h == 0) | (shifted % slab_w == 0)] *= 0.74
+    value = 1 + tones[line % 97, (shifted // slab_w) % 89] 
+    value += 0.04 * noise(rng, size_HW, cell_px=4, octaves=2, detail=detail)
+    is_joint = -row % slab_h < step_h
+    value[is_joint] *= 1 - 0.26 / step_h
+    value[~is_joint & (-shifted % slab_w < step_w)] *= 1 - 0.26 / step_w
     return paint(value, colour)
 
 
-def grass(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour) -> np.ndarray:
+def grass(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, *, detail: Detail = FULL) -> np.ndarray:
     """Short grass: fine blades, dry and lush patches."""
-    blades = noise(rng, size_HW, cell_px=4, octaves=2)
-    patches = noise(rng, size_HW, cell_px=64, octaves=3)
+    blades = noise(rng, size_HW, cell_px=4, octaves=2, detail=detail)
+    patches = noise(rng, size_HW, cell_px=64, octaves=3, detail=detail)
     picture = paint(1 + 0.13 * blades, colour).astype(np.float32)
     picture += patches[..., None] * np.array([11, 5, 2], np.float32)
     return np.clip(picture, 0, 255).astype(np.uint8)

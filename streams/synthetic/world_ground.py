@@ -1,7 +1,8 @@
 """The ground: road with markings, pavement with kerb, grass and paved lots, as a strip of texture along the street.
 
 A strip is made chunk by chunk and kept at several resolutions along and across the street, because a picture row at
-distance z needs focal / z texels per metre across but only focal * camera height / z^2 along (a ripmap).
+distance z needs focal / z texels per metre across but only focal * camera height / z^2 along (a ripmap). A chunk is made
+at the finest of the resolutions that the picture needs.
 """
 
 # U texels across the street, V texels along it, C channels (RGB)
@@ -14,7 +15,7 @@ import numpy as np
 from streams.synthetic.camera import CAMERA_HEIGHT_M, Lens, Path, Pose
 from streams.synthetic.classes import ROAD, SIDEWALK, TERRAIN
 from streams.synthetic.randomness import generator
-from streams.synthetic.textures import Colour, asphalt, grass, noise, paving
+from streams.synthetic.textures import Colour, Detail, asphalt, grass, noise, paving
 from streams.synthetic.world_layout import CHUNK_M, Chunk, Street
 
 HALF_WIDTH_M = 16.0
@@ -25,23 +26,51 @@ _MAX_DISTANCE_M = 160.0
 _PAINT_WHITE: Colour = (214, 214, 208)
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Texels of a chunk: how often the full resolution is halved across and along the street."""
+
+    across: int
+    along: int
+
+    @property
+    def size_VU(self) -> tuple[int, int]:
+        return (CHUNK_M * _ALONG_PX >> self.along, round(2 * HALF_WIDTH_M * _ACROSS_PX) >> self.across)
+
+    @property
+    def detail(self) -> Detail:
+        return (0.5**self.along, 0.5**self.across)
+
+    def columns(self, start_m: float, stop_m: float) -> slice:
+        """Columns between two distances from the centre line, in either order."""
+        low, high = sorted((start_m, stop_m))
+        px = _ACROSS_PX * 0.5**self.across
+        return slice(round((low + HALF_WIDTH_M) * px), round((high + HALF_WIDTH_M) * px))
+
+    def rows(self, start_m: float, stop_m: float) -> slice:
+        """Rows between two distances from the start of the chunk; what lies before it is cut off."""
+        px = _ALONG_PX * 0.5**self.along
+        return slice(max(0, round(start_m * px)), round(stop_m * px))
+
+
 class Materials:
     """Surfaces of one street, drawn once: two pieces each, so that neighbours differ."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, grid: Grid) -> None:
         rng = generator(seed, 60)
-        size = (CHUNK_M * _ALONG_PX, round(2 * HALF_WIDTH_M * _ACROSS_PX))
+        size, detail = grid.size_VU, grid.detail
+        self.grid = grid
         grey = float(rng.uniform(70, 112))
         tint = rng.uniform(-5, 5, 2)
         side = float(rng.uniform(146, 184))
         warm = float(rng.uniform(-4, 14))
         green = rng.uniform((74, 108, 40), (112, 136, 58))
         slab = (int(rng.integers(9, 22)), int(rng.integers(14, 30)))
-        self.asphalt = [asphalt(rng, size, (grey + tint[0], grey, grey + tint[1])) for _ in range(2)]
-        self.paving = [paving(rng, size, (side + warm, side, side - warm), slab) for _ in range(2)]
-        self.grass = [grass(rng, size, (green[0], green[1], green[2])) for _ in range(2)]
+        self.asphalt = [asphalt(rng, size, (grey + tint[0], grey, grey + tint[1]), detail=detail) for _ in range(2)]
+        self.paving = [paving(rng, size, (side + warm, side, side - warm), slab, detail=detail) for _ in range(2)]
+        self.grass = [grass(rng, size, (green[0], green[1], green[2]), detail=detail) for _ in range(2)]
         self.kerb: Colour = (side * 1.12, side * 1.12, side * 1.08)
-        self.wear = np.clip(0.82 + 0.16 * noise(rng, size, cell_px=24, octaves=3), 0.25, 1.0)
+        self.wear = np.clip(0.82 + 0.16 * noise(rng, size, cell_px=24, octaves=3, detail=detail), 0.25, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +87,6 @@ class Ground:
 
     def __init__(self, street: Street, lens: Lens, *, sun_3: np.ndarray) -> None:
         self._street = street
-        self._materials = Materials(street.seed)
         self._sun_3 = sun_3
         self.first_row = int(np.ceil(lens.centre_y + lens.focal * CAMERA_HEIGHT_M / _MAX_DISTANCE_M))
         rows = np.arange(self.first_row, lens.height, dtype=np.float32)
@@ -70,22 +98,25 @@ class Ground:
             int
         )
         self._bands = _bands(list(zip(across.tolist(), along.tolist(), strict=True)))
+        most = int(-np.log2(lens.detail))
+        self._grid = Grid(min(most, int(across.min())), min(most, int(along.min())))
+        self._materials = Materials(street.seed, self._grid)
 
     def levels(self) -> set[tuple[int, int]]:
         """The reductions that pictures of this lens use."""
         return {level for _, _, level in self._bands}
 
     def chunk_pictures(self, chunk: Chunk, neighbours: tuple[Chunk, Chunk]) -> tuple[np.ndarray, np.ndarray]:
-        """(picture, label) of one chunk at full resolution, shadows of its neighbours included."""
+        """(picture, label) of one chunk at the resolution of `Grid`, shadows of its neighbours included."""
         return _chunk_texture(chunk, neighbours, self._street, (self._materials, self._sun_3))
 
     def strip(self, start_chunk: int, chunks: list[tuple[np.ndarray, np.ndarray]]) -> Strip:
         """Join the pictures of consecutive chunks into a strip."""
         picture = np.concatenate([chunk[0] for chunk in chunks])
-        full_V, full_U = picture.shape[:2]
+        fine_V, fine_U = picture.shape[:2]
         pictures = {}
         for across, along in sorted(self.levels()):
-            size = (full_U >> across, full_V >> along)
+            size = (fine_U >> across - self._grid.across, fine_V >> along - self._grid.along)
             if picture.shape[1::-1] != size:
                 picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
             pictures[across, along] = picture
@@ -105,19 +136,26 @@ class Ground:
         lateral = np.where(beyond, np.copysign(np.float32(_FOLD_FROM_M) + wave, lateral), lateral)
         u = (lateral + np.float32(HALF_WIDTH_M)) * np.float32(_ACROSS_PX)
         v = (ahead + np.float32(pose.z - strip.start_m)) * np.float32(_ALONG_PX)
-        label_HW[self.first_row :] = cv2.remap(strip.label_VU, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        finest = (self._grid.across, self._grid.along)
+        label_HW[self.first_row :] = _looked_up(strip.label_VU, u, v, finest, cv2.INTER_NEAREST)
         for start, stop, level in self._bands:
-            shrink_u, shrink_v = np.float32(0.5 ** level[0]), np.float32(0.5 ** level[1])
-            map_u = u[start:stop] * shrink_u + (shrink_u - 1) / 2
-            map_v = v[start:stop] * shrink_v + (shrink_v - 1) / 2
             rows = slice(self.first_row + start, self.first_row + stop)
-            image_HW4[rows] = cv2.remap(
-                strip.pictures[level], map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
+            picture = strip.pictures[level]
+            image_HW4[rows] = _looked_up(picture, u[start:stop], v[start:stop], level, cv2.INTER_LINEAR)
 
     def inverse_depth(self) -> np.ndarray:
         """(rows below the horizon, 1) float32, 1 / metres."""
         return np.asarray(1 / self._depth_H1)
+
+
+def _looked_up(
+    texture: np.ndarray, u: np.ndarray, v: np.ndarray, level: tuple[int, int], interpolation: int
+) -> np.ndarray:
+    """Texture of an (across, along) reduction at places in texels of the full resolution."""
+    shrink_u, shrink_v = np.float32(0.5 ** level[0]), np.float32(0.5 ** level[1])
+    map_u = u * shrink_u + (shrink_u - 1) / 2
+    map_v = v * shrink_v + (shrink_v - 1) / 2
+    return np.asarray(cv2.remap(texture, map_u, map_v, interpolation, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _centre_offset(path: Path, pose: Pose, ahead: np.ndarray) -> np.ndarray:
@@ -144,27 +182,29 @@ def _chunk_texture(
     chunk: Chunk, neighbours: tuple[Chunk, Chunk], street: Street, look: tuple[Materials, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     materials, sun_3 = look
+    grid = materials.grid
     rng = generator(street.seed, 61, chunk.index)
     pick = int(rng.integers(2))
     picture = materials.asphalt[pick].copy()
     label = np.full(picture.shape[:2], ROAD, np.uint8)
     edge, back = street.half_road_m, street.half_road_m + street.pavement_m
     for side, lot in ((-1, chunk.left), (1, chunk.right)):
-        _fill(picture, label, (side * edge, side * back), materials.paving[pick], SIDEWALK)
+        _fill(picture, label, grid.columns(side * edge, side * back), materials.paving[pick], SIDEWALK)
         surface, train_id = (materials.grass[pick], TERRAIN) if lot.is_green else (materials.paving[1 - pick], SIDEWALK)
-        _fill(picture, label, (side * back, side * HALF_WIDTH_M), surface, train_id)
+        _fill(picture, label, grid.columns(side * back, side * HALF_WIDTH_M), surface, train_id)
         if lot.is_green and street.has_verge:
-            _fill(picture, label, (side * (edge + 0.2), side * (edge + 1.2)), materials.grass[pick], TERRAIN)
-        verge = _columns(side * (edge + 0.02), side * (edge + 0.20))
+            strip = grid.columns(side * (edge + 0.2), side * (edge + 1.2))
+            _fill(picture, label, strip, materials.grass[pick], TERRAIN)
+        verge = grid.columns(side * (edge + 0.02), side * (edge + 0.20))
         picture[:, verge] = np.array(materials.kerb).astype(np.uint8)
-        gutter = _columns(side * (edge - 0.10), side * (edge + 0.02))
+        gutter = grid.columns(side * (edge - 0.10), side * (edge + 0.02))
         picture[:, gutter] = (picture[:, gutter] * 0.6).astype(np.uint8)
     if chunk.is_junction:
-        rows = slice(8 * _ALONG_PX, 18 * _ALONG_PX)
+        rows = grid.rows(8, 18)
         picture[rows] = materials.asphalt[pick][rows]
         label[rows] = ROAD
-    _patches(picture, label, rng)
-    _markings(picture, chunk, street, materials.wear)
+    _patches(picture, label, grid, rng)
+    _markings(picture, chunk, street, materials)
     shade = _shadows(chunk, neighbours, sun_3)
     shade = cv2.resize(shade, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
     shaded = cv2.multiply(picture, cv2.merge([shade, shade, shade]), scale=1 / 255)
@@ -172,53 +212,44 @@ def _chunk_texture(
     return np.concatenate([shaded, alpha], axis=2), label
 
 
-def _columns(start_m: float, stop_m: float) -> slice:
-    low, high = sorted((start_m, stop_m))
-    return slice(round((low + HALF_WIDTH_M) * _ACROSS_PX), round((high + HALF_WIDTH_M) * _ACROSS_PX))
-
-
-def _fill(
-    picture: np.ndarray, label: np.ndarray, span_m: tuple[float, float], surface: np.ndarray, train_id: int
-) -> None:
-    columns = _columns(*span_m)
+def _fill(picture: np.ndarray, label: np.ndarray, columns: slice, surface: np.ndarray, train_id: int) -> None:
     picture[:, columns] = surface[:, columns]
     label[:, columns] = train_id
 
 
-def _patches(picture: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> None:
-    """Repairs and manhole covers on the road."""
+def _patches(picture: np.ndarray, label: np.ndarray, grid: Grid, rng: np.random.Generator) -> None:
+    """Repairs and manhole covers on the road; drawn in texels of the full resolution."""
+    across, along = grid.across, grid.along
     for _ in range(int(rng.integers(1, 4))):
         top, left = int(rng.integers(0, 320)), int(rng.integers(240, 500))
         height, width = int(rng.integers(20, 90)), int(rng.integers(14, 60))
-        window = (slice(top, top + height), slice(left, left + width))
+        window = (slice(top >> along, top + height >> along), slice(left >> across, left + width >> across))
         gain = np.where(label[window] == ROAD, float(rng.uniform(0.78, 1.12)), 1.0)[..., None]
         picture[window] = np.clip(picture[window] * gain, 0, 255).astype(np.uint8)
-    centre = (int(rng.integers(300, 460)), int(rng.integers(30, 350)))
-    cv2.ellipse(picture, centre, (9, 6), 0, 0, 360, (62, 60, 58), -1)
-    cv2.ellipse(picture, centre, (9, 6), 0, 0, 360, (36, 36, 36), 1)
+    centre = (int(rng.integers(300, 460)) >> across, int(rng.integers(30, 350)) >> along)
+    radii = (9 >> across, 6 >> along)
+    cv2.ellipse(picture, centre, radii, 0, 0, 360, (62, 60, 58), -1)
+    cv2.ellipse(picture, centre, radii, 0, 0, 360, (36, 36, 36), 1)
 
 
-def _markings(picture: np.ndarray, chunk: Chunk, street: Street, wear: np.ndarray) -> None:
+def _markings(picture: np.ndarray, chunk: Chunk, street: Street, materials: Materials) -> None:
     """Lane lines, edge lines, crossings and stop lines, thinned by wear."""
+    grid = materials.grid
     mask = np.zeros(picture.shape[:2], np.uint8)
-    rows = np.arange(picture.shape[0])
     for offset, is_dashed in street.lines_m:
-        line = _columns(offset - 0.075, offset + 0.075)
-        if is_dashed:
-            mask[rows % (8 * _ALONG_PX) < 4 * _ALONG_PX, line] = 255
-        else:
-            mask[:, line] = 255
+        line = grid.columns(offset - 0.075, offset + 0.075)
+        for dash_m in range(0, CHUNK_M, 8):
+            mask[grid.rows(dash_m, dash_m + (4 if is_dashed else 8)), line] = 255
     if chunk.is_junction:
-        mask[2 * _ALONG_PX : 22 * _ALONG_PX] = 0
+        mask[grid.rows(2, 22)] = 0
     for start in chunk.crossings_m:
-        band = slice(round(start * _ALONG_PX), round((start + 3.0) * _ALONG_PX))
-        mask[max(0, band.start - 2 * _ALONG_PX) : band.stop + 2 * _ALONG_PX] = 0
+        band = grid.rows(start, start + 3.0)
+        mask[grid.rows(start - 2.0, start + 5.0)] = 0
         for left in np.arange(-street.half_road_m + 0.3, street.half_road_m - 0.4, 1.0):
-            mask[band, _columns(left, left + 0.5)] = 255
-        stop = slice(round((start - 1.6) * _ALONG_PX), round((start - 1.2) * _ALONG_PX))
-        mask[stop, _columns(0.1, street.half_road_m - 0.2)] = 255
+            mask[band, grid.columns(left, left + 0.5)] = 255
+        mask[grid.rows(start - 1.6, start - 1.2), grid.columns(0.1, street.half_road_m - 0.2)] = 255
     on = mask > 0
-    share = wear[on][:, None]
+    share = materials.wear[on][:, None]
     white = np.array(_PAINT_WHITE, np.float32)
     picture[on] = (picture[on] * (1 - share) + white * share).astype(np.uint8)
 
