@@ -179,7 +179,7 @@ def _end_wall(rng: np.random.Generator, height: float, roof_m: float, finish: tu
     cv2.polylines(picture, [outline[1:4]], False, (90, 66, 52), 9)
     rgba = np.dstack([picture * (mask > 0)[..., None], mask])
     label = np.where(mask > 0, BUILDING, NONE).astype(np.uint8)
-    return Sprite(rgba, label, width_m=DEPTH_M, height_m=total)
+    return Sprite.painted(rgba, label, width_m=DEPTH_M, height_m=total)
 
 
 def _tiles(rng: np.random.Generator, width: float, roof_m: float) -> Sprite:

@@ -73,4 +73,4 @@ def ground_shadow() -> Sprite:
     alpha = np.clip((1 - distance) / 0.42, 0, 1) * 165
     rgba = np.zeros((64, 64, 4), np.uint8)
     rgba[..., 3] = alpha.astype(np.uint8)
-    return Sprite(rgba, np.full((64, 64), NONE, np.uint8), width_m=1, height_m=1)
+    return Sprite.painted(rgba, np.full((64, 64), NONE, np.uint8), width_m=1, height_m=1)

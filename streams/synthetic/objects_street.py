@@ -39,7 +39,7 @@ def tree(variant: int) -> Sprite:
     shown = cv2.GaussianBlur(np.maximum(crown, trunk), (3, 3), 0)
     label = np.where(shown > 127, VEGETATION, NONE).astype(np.uint8)
     rgba = np.dstack([np.round(rgb * (shown[..., None] / 255.0)).astype(np.uint8), shown])
-    return Sprite(rgba, label, width_m=wide, height_m=tall)
+    return Sprite.painted(rgba, label, width_m=wide, height_m=tall)
 
 
 @lru_cache(maxsize=64)
@@ -53,7 +53,7 @@ def bush(variant: int) -> Sprite:
     picture = np.clip(leaves(rng, (height, width), _LEAVES[int(rng.integers(len(_LEAVES)))]) * light, 0, 255)
     label = np.where(mask > 127, VEGETATION, NONE).astype(np.uint8)
     rgba = np.dstack([(picture * (mask[..., None] > 0)).astype(np.uint8), mask])
-    return Sprite(rgba, label, width_m=2.6, height_m=1.5)
+    return Sprite.painted(rgba, label, width_m=2.6, height_m=1.5)
 
 
 @lru_cache(maxsize=64)

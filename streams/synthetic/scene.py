@@ -143,7 +143,7 @@ class Scene:
 
     def _make_window(self, start: int) -> _Window:
         indices = range(start, start + NUM_CHUNKS)
-        standing = indices[: num_chunks_seen(self._lens.detail)]
+        standing = indices[1 : 1 + num_chunks_seen(self._lens.detail)]  # the first is behind, where no lens turns
         quads = join([self._chunk_quads.get(index, self._make_quads) for index in standing])
         grounds = [self._chunk_ground.get(index, self._make_ground) for index in indices]
         return _Window(quads, self._ground.strip(start, grounds))

@@ -1,7 +1,7 @@
 """Materials: tileable noise and the surfaces made of it (asphalt, paving, grass, brick, plaster, leaves).
 
-Every function returns fresh uint8 RGB; noise tiles are shared and must not be written to. Lengths in texels are those of
-full detail. `detail` is the share of them that is kept (down, across): a coarser surface is the same one, shrunk.
+Every function returns fresh uint8 RGB; noise tiles are shared and must not be written to. Lengths are in texels of full
+detail. `detail` is the share of them that is kept (down, across): a coarser surface is the same one, shrunk.
 """
 
 # H height, W width, C channels (RGB)
@@ -42,9 +42,7 @@ def noise_tile(variant: int, cell_px: int, octaves: int) -> np.ndarray:
 @lru_cache(maxsize=128)
 def _shrunk_tile(variant: int, cell_px: int, octaves: int, detail: Detail) -> np.ndarray:
     height, width = (max(1, round(_TILE * share)) for share in detail)
-    tile = np.asarray(
-        cv2.resize(noise_tile(variant, cell_px, octaves), (width, height), interpolation=cv2.INTER_AREA)
-    )
+    tile = np.asarray(cv2.resize(noise_tile(variant, cell_px, octaves), (width, height), interpolation=cv2.INTER_AREA))
     tile.setflags(write=False)
     return tile
 
@@ -70,9 +68,7 @@ def paint(value_HW: np.ndarray, colour: Colour) -> np.ndarray:
     return lit_HWC.astype(np.uint8)
 
 
-def asphalt(
-    rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, *, detail: Detail = FULL
-) -> np.ndarray:
+def asphalt(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, *, detail: Detail = FULL) -> np.ndarray:
     """Grainy dark surface with slow stains."""
     grain = noise(rng, size_HW, cell_px=2, octaves=1, detail=detail)
     stains = noise(rng, size_HW, cell_px=128, octaves=3, detail=detail)
@@ -95,7 +91,7 @@ def paving(
     line = row // slab_h
     shifted = column + (line % 2) * (slab_w // 2)
     tones = (0.07 * rng.standard_normal((97, 89))).astype(np.float32)
-    value = 1 + tones[line % 97, (shifted // slab_w) % 89] 
+    value = 1 + tones[line % 97, (shifted // slab_w) % 89]
     value += 0.04 * noise(rng, size_HW, cell_px=4, octaves=2, detail=detail)
     is_joint = -row % slab_h < step_h
     value[is_joint] *= 1 - 0.26 / step_h

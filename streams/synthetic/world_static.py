@@ -30,11 +30,11 @@ _RUNS = {"wall": wall, "fence": fence, "hedge": hedge}
 
 
 def num_chunks_seen(detail: float) -> int:
-    """How many chunks, from the one behind the camera on, hold anything near enough to be drawn.
+    """How many chunks, from the one the camera is in on, hold anything near enough to be drawn.
 
     Reach is measured along the optical axis, and in a bend that may be a little less than along the street.
     """
-    return 2 + int(np.ceil((_VIEW_M * detail + _BEND_M) / CHUNK_M))
+    return 1 + int(np.ceil((_VIEW_M * detail + _BEND_M) / CHUNK_M))
 
 
 class StaticWorld:
