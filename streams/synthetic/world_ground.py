@@ -97,9 +97,12 @@ class Ground:
         along = np.clip(np.floor(np.log2(_ALONG_PX * depth**2 / (lens.focal * CAMERA_HEIGHT_M)) + 0.3), 0, 6).astype(
             int
         )
-        self._bands = _bands(list(zip(across.tolist(), along.tolist(), strict=True)))
         most = int(-np.log2(lens.detail))
-        self._grid = Grid(min(most, int(across.min())), min(most, int(along.min())))
+        self._grid = Grid(min(most, int(np.median(across))), min(most, int(np.median(along))))
+        levels = zip(
+            np.maximum(across, self._grid.across).tolist(), np.maximum(along, self._grid.along).tolist(), strict=True
+        )
+        self._bands = _bands(list(levels))
         self._materials = Materials(street.seed, self._grid)
 
     def levels(self) -> set[tuple[int, int]]:
