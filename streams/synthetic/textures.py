@@ -87,13 +87,13 @@ def paving(
     step_h, step_w = (round(1 / share) for share in detail)
     height, width = size_HW
     slab_h, slab_w = slab_px
-    row, column = np.mgrid[0 : height * step_h : step_h, 0 : width * step_w : step_w]
+    row, column = np.ogrid[0 : height * step_h : step_h, 0 : width * step_w : step_w]
     line = row // slab_h
     shifted = column + (line % 2) * (slab_w // 2)
     tones = (0.07 * rng.standard_normal((97, 89))).astype(np.float32)
     value = 1 + tones[line % 97, (shifted // slab_w) % 89]
     value += 0.04 * noise(rng, size_HW, cell_px=4, octaves=2, detail=detail)
-    is_joint = -row % slab_h < step_h
+    is_joint = np.broadcast_to(-row % slab_h < step_h, size_HW)
     value[is_joint] *= 1 - 0.26 / step_h
     value[~is_joint & (-shifted % slab_w < step_w)] *= 1 - 0.26 / step_w
     return paint(value, colour)
@@ -111,7 +111,7 @@ def grass(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, *,
 def bricks(rng: np.random.Generator, size_HW: tuple[int, int], colour: Colour, course_px: int) -> np.ndarray:
     """Bricks in half bond with light mortar."""
     height, width = size_HW
-    row, column = np.mgrid[0:height, 0:width]
+    row, column = np.ogrid[0:height, 0:width]
     line = row // course_px
     brick_w = course_px * 5 // 2
     shifted = column + (line % 2) * (brick_w // 2)

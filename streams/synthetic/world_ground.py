@@ -1,8 +1,8 @@
 """The ground: road with markings, pavement with kerb, grass and paved lots, as a strip of texture along the street.
 
 A strip is made chunk by chunk and kept at several resolutions along and across the street, because a picture row at
-distance z needs focal / z texels per metre across but only focal * camera height / z^2 along (a ripmap). A chunk is
-made at the finest of the resolutions that the picture needs.
+distance z needs focal / z texels per metre across but only focal * camera height / z^2 along (a ripmap). For a small
+picture a chunk is made no finer than the middle row of the ground needs.
 """
 
 # U texels across the street, V texels along it, C channels (RGB)
