@@ -23,6 +23,7 @@ from models.losses import IGNORE_LABEL, cross_entropy, shrink_labels
 from models.preprocess import labels_of, normalise, to_tensor, upsample_logits
 from models.segformer import SegmentationModel
 from replay.buffer import ReplayBuffer
+from runtime.optimizers import AdamW
 
 STEPS = 200
 PIXELS_PER_STEP = 1024
@@ -93,7 +94,7 @@ def fitted_light_decoder(
     features_PC, labels_P = _pixels(frozen, images_NHWC, labels_NHW, generator)
     decoder = LightDecoder.of(frozen).train()
     trained = [p for name, p in decoder.named_parameters() if not name.startswith("embed.")]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE)
+    optimizer = AdamW(trained, lr=LEARNING_RATE)
     with torch.enable_grad():
         for _ in range(num_steps):
             chosen = torch.randint(len(labels_P), (PIXELS_PER_STEP,), generator=generator).to(device)

@@ -1,6 +1,8 @@
 """What a recipe says of rates and decay holds for every parameter that learns, and for each once."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -119,3 +121,20 @@ def test_all_tensors_at_once_take_the_steps_of_one_by_one() -> None:
         plain.step()
     pairs = zip(trainable_parameters(model), trainable_parameters(reference), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_steps_and_their_state_need_no_compiler() -> None:
+    """It takes two seconds to import; torch's own optimizers would, on being built."""
+    script = """
+import sys, torch
+from runtime.optimizers import SGD, Adam, AdamW
+for kind in (SGD, Adam, AdamW):
+    parameter = torch.nn.Parameter(torch.ones(1))
+    parameter.grad = torch.ones(1)
+    optimizer = kind([parameter], lr=0.1)
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert parameter.item() < 1.0
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -160,7 +160,7 @@ def test_methods_of_norms_come_as_published(name: str, kind: type, settings: dic
     assert (recipe.max_gradient_norm, recipe.head_rate, recipe.fresh_descents) == (math.inf, 1.0, 1)
     student, twin = student_of(name), student_of(name)
     (group,) = build_optimizer(recipe, student, learning_rate=recipe.learning_rate).param_groups
-    assert type(build_optimizer(recipe, student, learning_rate=1.0)) is kind
+    assert isinstance(build_optimizer(recipe, student, learning_rate=1.0), kind)
     assert {key: group[key] for key in settings} == settings
     learner, *_ = learner_of(name, student)
     assert learner.learn(make_target())[0].outcome == "applied"
