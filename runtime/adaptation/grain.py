@@ -1,12 +1,14 @@
 """Grain: noise of a given extent, from sensor noise to streaks of rain.
 
-What the variance of grain is can be measured (`styling.py`), and how far it is drawn out; how it is spread over single
-drops cannot: near drops leave few broad bright streaks, far ones a fine texture, wind slants them and driving fans them
+The texture of grain can be measured (`grain_gauge.py`): its variance, how far it is drawn out and how broad it is. What
+single drops come on top of it cannot: near ones leave few broad bright streaks, wind slants them and driving fans them
 out (Garg and Nayar, "Vision and rain", IJCV 2007). What is not measured is drawn anew for every sample, so that what
 is learnt holds for any of it (Tobin et al. 2017, "Domain randomization").
 """
 
 # H height, W width, C channels (opponent colours: grey first)
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,26 +16,52 @@ from torch import Tensor
 
 LEAST_STREAK = 4  # pixels; shorter is no streak
 NUM_LAYERS = 2
-MAX_STREAK_SHARE = 0.9  # of the variance, in streaks that can be told apart
-LENGTHS = (0.3, 1.5)  # of the measured extent
+MOST_STREAKS = 1.6  # variance of streaks that can be told apart, in that of the texture; 0.8 on average, as rendered
+LENGTHS = (0.5, 3.0)  # of the measured extent
 MAX_WIDTH = 4  # pixels
 SPARSITIES = (2.0, 3.3)  # minus the decimal logarithm of the streaks per pixel
 MAX_TILT = 0.3  # columns per row, all streaks alike
 MAX_FAN = 0.8  # columns per row, between the left edge and the right one
 
 
-def grain(size_HW: tuple[int, int], streak_pixels: int, *, generator: torch.Generator) -> Tensor:
-    """Noise of mean 0 and variance 1 in each channel, float32 (3, H, W): white, but grey is drawn out downwards over
-    `streak_pixels`, in part into single streaks where that is LEAST_STREAK or more.
+@dataclass(frozen=True, slots=True, eq=False)
+class Grain:
+    """Texture of variance (C,); grey texture is `streak_pixels` long and `breadth` wide, in pixels, 1 to 2 of these.
+
+    From LEAST_STREAK on there are single streaks besides.
     """
-    height, width = size_HW
-    noise_CHW = torch.randn((3, height + streak_pixels - 1, width), generator=generator)
-    grey_HW = F.avg_pool2d(noise_CHW[None, :1], (streak_pixels, 1), stride=1)[0, 0] * streak_pixels**0.5
-    if streak_pixels >= LEAST_STREAK:
-        share = float(MAX_STREAK_SHARE * torch.rand((), generator=generator))
-        streaks_HW = sum_of_layers(size_HW, streak_pixels, generator=generator)
-        grey_HW = grey_HW * (1 - share) ** 0.5 + streaks_HW * share**0.5
-    return torch.cat([grey_HW[None], noise_CHW[1:, :height]])
+
+    variance_C: Tensor
+    streak_pixels: int
+    breadth: float
+
+    @property
+    def total_C(self) -> Tensor:
+        """Variance of all grain, (C,): of single streaks, what there is on average."""
+        if self.streak_pixels < LEAST_STREAK:
+            return self.variance_C
+        return self.variance_C * torch.tensor([1 + MOST_STREAKS / 2, 1.0, 1.0])
+
+    def draw(self, size_HW: tuple[int, int], *, generator: torch.Generator) -> Tensor:
+        """A sample of it, of mean 0, float32 (3, H, W): white in colours."""
+        height, width = size_HW
+        noise_CHW = torch.randn((3, height + self.streak_pixels - 1, width + 1), generator=generator)
+        side = neighbours_weight(self.breadth)
+        grey_HW = (noise_CHW[0, :, :-1] + side * noise_CHW[0, :, 1:]) / (1 + side**2) ** 0.5
+        grey_HW = F.avg_pool2d(grey_HW[None], (self.streak_pixels, 1), stride=1)[0] * self.streak_pixels**0.5
+        if self.streak_pixels >= LEAST_STREAK:
+            share = MOST_STREAKS * float(torch.rand((), generator=generator))
+            grey_HW = grey_HW + share**0.5 * sum_of_layers(size_HW, self.streak_pixels, generator=generator)
+        drawn_CHW = torch.cat([grey_HW[None], noise_CHW[1:, :height, :width]])
+        return drawn_CHW * self.variance_C.sqrt()[:, None, None]
+
+
+def neighbours_weight(breadth: float) -> float:
+    """The w in [0, 1] for which x_i + w x_(i+1) of white noise x is that broad: one over one minus the correlation
+    w / (1 + w^2) of its neighbours.
+    """
+    alike = 1 - 1 / breadth
+    return 0.0 if alike == 0.0 else (1 - max(0.0, 1 - 4 * alike**2) ** 0.5) / (2 * alike)
 
 
 def sum_of_layers(size_HW: tuple[int, int], streak_pixels: int, *, generator: torch.Generator) -> Tensor:

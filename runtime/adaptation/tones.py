@@ -21,6 +21,7 @@ DECAY = 0.9  # of the stream's sums, per frame learned from
 PRIOR_SHARE = 0.002  # of a frame's pixels: a place seen less than that takes its tones from the others
 MAX_GAIN = 4.0  # a nearly flat place must not be blown up
 LEAST_VARIANCE = 0.5
+MAX_GRAIN = 0.9  # share of a place's variance that may be grain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +90,8 @@ class Recolouring:
         return (image_CHW - places.spread(self.from_CP)).mul_(gain_CHW).add_(places.spread(self.to_CP))
 
 
-def recolouring(source: Tones, stream: Tones) -> Recolouring:
-    """From the source's tones to the stream's.
+def recolouring(source: Tones, stream: Tones, *, grain_C: Tensor) -> Recolouring:
+    """From the source's tones to the stream's, of whose variance grain has so much everywhere.
 
     A place the stream has hardly shown is taken to change like the scene as a whole: its share of PRIOR_SHARE of a
     frame's pixels comes from the map between all places' means and spreads, weighted by what both have seen. A place
@@ -108,5 +109,6 @@ def recolouring(source: Tones, stream: Tones) -> Recolouring:
     prior = PRIOR_SHARE * float(stream.count_P.sum())
     to_CP = (stream.value_CP + prior * expected_CP) / (stream.count_P + prior)
     variance_CP = (stream.variance_CP + prior * gain_C1.square() * spread_CP) / (stream.count_P + prior)
-    gain_CP = (variance_CP.clamp(min=LEAST_VARIANCE) / spread_CP).sqrt_().clamp_(max=MAX_GAIN)
+    scenery_CP = torch.maximum(variance_CP - grain_C[:, None], variance_CP * (1 - MAX_GRAIN))
+    gain_CP = (scenery_CP.clamp_(min=LEAST_VARIANCE) / spread_CP).sqrt_().clamp_(max=MAX_GAIN)
     return Recolouring(from_CP, gain_CP, to_CP)

@@ -1,14 +1,21 @@
-"""Grain against closed forms: moments, extent, slant, brightness; the bound on noise that is itself correlated."""
+"""Grain against closed forms: moments, extent, breadth, slant, brightness."""
 
-# H height, W width, C channels, S bands
+# H height, W width, C channels
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.adaptation.grain import LEAST_STREAK, grain, layer, standardised, sum_of_layers
-from runtime.adaptation.styling import MAX_GRAIN, NUM_BANDS, Roughness, broad_grain_share, grain_share
+from runtime.adaptation.grain import (
+    LEAST_STREAK,
+    MOST_STREAKS,
+    Grain,
+    layer,
+    neighbours_weight,
+    standardised,
+    sum_of_layers,
+)
 
 SIZE_HW = (128, 256)
 
@@ -26,27 +33,48 @@ def correlation(noise_HW, *, down=0, across=0):
     return float((first_HW * second_HW).mean() / centred_HW.square().mean())
 
 
+def drawn(streak_pixels, *, seed=0, breadth=1.0, variances=(1.0, 1.0, 1.0)):
+    return Grain(torch.tensor(variances), streak_pixels, breadth).draw(SIZE_HW, generator=generator(seed))
+
+
 @settings(deadline=None, max_examples=20)
-@given(st.integers(1, 31), st.integers(0, 10**6))
-def test_every_channel_has_mean_0_and_variance_1(streak_pixels, seed) -> None:
-    noise_CHW = grain(SIZE_HW, streak_pixels, generator=generator(seed))
+@given(st.integers(1, 31), st.integers(0, 10**6), st.floats(1.0, 2.0))
+def test_grain_has_mean_0_and_the_variance_it_is_said_to_have(streak_pixels, seed, breadth) -> None:
+    """Grey streaks add up to MOST_STREAKS of it; long ones leave few independent pixels."""
+    noise_CHW = drawn(streak_pixels, seed=seed, breadth=breadth, variances=(4.0, 1.0, 0.25))
     assert noise_CHW.shape == (3, *SIZE_HW) and bool(noise_CHW.isfinite().all())
-    assert float(noise_CHW[0].mean()) == pytest.approx(0, abs=0.15)
-    assert float(noise_CHW[0].var()) == pytest.approx(1, abs=0.3)  # long streaks leave few independent pixels
-    assert noise_CHW[1:].var(dim=(1, 2)).tolist() == pytest.approx([1, 1], abs=0.05)
+    assert float(noise_CHW[0].mean()) == pytest.approx(0, abs=0.3)
+    most = 1 + (MOST_STREAKS if streak_pixels >= LEAST_STREAK else 0.0)
+    assert 4 * 0.7 <= float(noise_CHW[0].var()) <= 4 * most * 1.3
+    assert noise_CHW[1:].var(dim=(1, 2)).tolist() == pytest.approx([1, 0.25], rel=0.05)
+
+
+@pytest.mark.parametrize("streak_pixels", [1, 12])
+def test_the_total_is_what_is_drawn_on_average(streak_pixels) -> None:
+    found_C = torch.stack([drawn(streak_pixels, seed=seed).var(dim=(1, 2)) for seed in range(40)]).mean(0)
+    assert Grain(torch.ones(3), streak_pixels, 1.0).total_C.tolist() == pytest.approx(found_C.tolist(), rel=0.15)
 
 
 def test_short_grain_is_white_and_only_grey_is_drawn_out() -> None:
-    white_CHW = grain(SIZE_HW, 1, generator=generator())
+    white_CHW = drawn(1)
     assert [correlation(noise_HW, down=1) for noise_HW in white_CHW] == pytest.approx([0, 0, 0], abs=0.03)
-    long_CHW = grain(SIZE_HW, 16, generator=generator())
+    long_CHW = drawn(16)
     assert correlation(long_CHW[0], down=1) > 0.75
     assert [correlation(noise_HW, down=1) for noise_HW in long_CHW[1:]] == pytest.approx([0, 0], abs=0.03)
 
 
+@pytest.mark.parametrize("breadth", [1.0, 1.3, 1.6, 2.0])
+def test_neighbours_in_broad_grain_are_alike(breadth) -> None:
+    """One minus one over the breadth, and no more than that with the pixels beyond."""
+    grey_HW = drawn(1, breadth=breadth)[0]
+    assert correlation(grey_HW, across=1) == pytest.approx(1 - 1 / breadth, abs=0.02)
+    assert correlation(grey_HW, across=2) == pytest.approx(0, abs=0.02)
+    assert 0.0 <= neighbours_weight(breadth) <= 1.0
+
+
 def test_grain_below_the_least_streak_holds_no_streaks() -> None:
     """A running mean of Gaussian noise has no skew; single streaks are brighter than what is around them."""
-    short_HW = grain(SIZE_HW, LEAST_STREAK - 1, generator=generator())[0]
+    short_HW = drawn(LEAST_STREAK - 1)[0]
     assert float((short_HW**3).mean()) == pytest.approx(0, abs=0.1)
     skews = [float((sum_of_layers(SIZE_HW, 16, generator=generator(seed)) ** 3).mean()) for seed in range(8)]
     assert min(skews) > 0.5
@@ -88,38 +116,5 @@ def test_constant_noise_is_none() -> None:
 
 
 def test_the_same_generator_gives_the_same_grain() -> None:
-    first, again, other = (grain(SIZE_HW, 12, generator=generator(seed)) for seed in (3, 3, 4))
+    first, again, other = (drawn(12, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
-
-
-def rough(across, apart):
-    level_CS = torch.ones(3, NUM_BANDS)
-    return Roughness(across * level_CS, apart * level_CS, 0.1 * level_CS)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.8])
-def test_white_noise_is_read_from_neighbours(share) -> None:
-    """Over scenery of roughness 0.1: 0.1 (1 - w) + w."""
-    seen_CS = torch.full((3, NUM_BANDS), 0.1 * (1 - share) + share)
-    assert torch.allclose(grain_share(seen_CS, torch.full((3, NUM_BANDS), 0.1)), torch.tensor(share), atol=1e-6)
-
-
-def test_noise_of_some_breadth_is_read_from_pixels_further_apart() -> None:
-    """Noise three pixels wide of share w over a smooth scene has w / 3 of the variance at one apart, 2 w / 3 at two."""
-    share, deviation_CS = 0.6, torch.full((3, NUM_BANDS), 20.0)
-    found_CS = broad_grain_share(rough(share / 3, share * 2 / 3), rough(0.0, 0.0), deviation_CS)
-    assert torch.allclose(found_CS, torch.tensor(share * 2 / 3))
-    assert float(broad_grain_share(rough(0.02, 0.04), rough(0.03, 0.06), deviation_CS).max()) == 0.0
-    assert torch.allclose(broad_grain_share(rough(0.99, 0.99), rough(0.0, 0.0), deviation_CS), torch.tensor(MAX_GRAIN))
-
-
-def test_a_band_whose_scenery_hides_the_noise_takes_the_middle_of_all_bands() -> None:
-    deviation_CS, seen = torch.full((3, NUM_BANDS), 20.0), rough(0.3, 0.3)
-    deviation_CS[:, 2] = 40.0
-    seen.across_CS[:, 2] = seen.apart_CS[:, 2] = 0.0
-    found_CS = broad_grain_share(seen, rough(0.0, 0.0), deviation_CS)
-    assert torch.allclose(found_CS[:, 2], torch.tensor(0.3 * 20.0**2 / 40.0**2))
-    lonely = rough(0.0, 0.0)
-    lonely.across_CS[:, 2] = 0.3
-    found_CS = broad_grain_share(lonely, rough(0.0, 0.0), deviation_CS)
-    assert torch.allclose(found_CS[:, 2], torch.tensor(0.3)) and float(found_CS[:, 3].max()) == 0.0

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.adaptation.layout import NUM_PLACES, Places, place
-from runtime.adaptation.tones import Tones, recolouring, tones_of
+from runtime.adaptation.tones import MAX_GRAIN, Tones, recolouring, tones_of
 
 HEIGHT, WIDTH = 64, 96
+NO_GRAIN = torch.zeros(3)
 
 
 def scene() -> Places:
@@ -42,15 +43,34 @@ def test_tones_are_count_mean_and_variance_of_every_place() -> None:
 def test_the_sources_own_weather_changes_nothing() -> None:
     source = tones(picture(), scene())
     image_CHW = picture(1)
-    assert torch.allclose(recolouring(source, source).apply(image_CHW, scene(), torch.ones(1)), image_CHW, atol=1e-3)
+    change = recolouring(source, source, grain_C=NO_GRAIN)
+    assert torch.allclose(change.apply(image_CHW, scene(), torch.ones(1)), image_CHW, atol=1e-3)
 
 
 @given(st.floats(0.1, 2.0), st.floats(-50.0, 50.0))
 def test_an_affine_change_of_all_colours_is_recovered(gain: float, offset: float) -> None:
     image_CHW = picture()
-    change = recolouring(tones(image_CHW, scene()), tones(image_CHW * gain + offset, scene()))
+    change = recolouring(tones(image_CHW, scene()), tones(image_CHW * gain + offset, scene()), grain_C=NO_GRAIN)
     other_CHW = picture(3)
     assert torch.allclose(change.apply(other_CHW, scene(), torch.ones(1)), other_CHW * gain + offset, atol=0.2)
+
+
+@pytest.mark.parametrize("deviation", [10.0, 30.0])
+def test_grain_is_no_contrast(deviation: float) -> None:
+    """Half the contrast under any noise is half the contrast, as long as MAX_GRAIN leaves as much."""
+    image_CHW = picture(contrast=40.0)
+    noisy_CHW = 0.5 * image_CHW + deviation * torch.randn(image_CHW.shape, generator=torch.Generator().manual_seed(5))
+    grain_C = torch.full((3,), deviation**2)
+    change = recolouring(tones(image_CHW, scene()), tones(noisy_CHW, scene()), grain_C=grain_C)
+    seen_P = tones(image_CHW, scene()).count_P > 400
+    assert change.gain_CP[:, seen_P].flatten().tolist() == pytest.approx([0.5] * 3 * int(seen_P.sum()), abs=0.12)
+
+
+def test_a_share_of_the_variance_is_never_taken_for_grain() -> None:
+    image_CHW = picture()
+    change = recolouring(tones(image_CHW, scene()), tones(image_CHW, scene()), grain_C=torch.full((3,), 1e6))
+    seen_P = tones(image_CHW, scene()).count_P > 0
+    assert torch.allclose(change.gain_CP[:, seen_P], torch.tensor((1 - MAX_GRAIN) ** 0.5), atol=1e-3)
 
 
 def test_a_veil_that_thickens_with_distance_comes_out_as_one() -> None:
@@ -60,7 +80,9 @@ def test_a_veil_that_thickens_with_distance_comes_out_as_one() -> None:
     through_P = torch.linspace(1.0, 0.2, NUM_PLACES)
     through_HW = through_P[places.crisp()]
     change = recolouring(
-        tones(clear_CHW, places), tones(clear_CHW * through_HW + light * (1 - through_HW), places)
+        tones(clear_CHW, places),
+        tones(clear_CHW * through_HW + light * (1 - through_HW), places),
+        grain_C=NO_GRAIN,
     )
     seen_P = tones(clear_CHW, places).count_P > 100
     assert change.gain_CP[0, seen_P].tolist() == pytest.approx(through_P[seen_P].tolist(), abs=0.08)
@@ -72,7 +94,7 @@ def test_a_place_the_stream_never_showed_changes_like_the_rest() -> None:
     image_CHW, places = picture(), scene()
     without_HW = torch.zeros((HEIGHT, WIDTH), dtype=torch.uint8)  # road alone
     stream = tones(image_CHW * 0.5 + 10, place(without_HW, horizon=31))
-    change = recolouring(tones(image_CHW, places), stream)
+    change = recolouring(tones(image_CHW, places), stream, grain_C=NO_GRAIN)
     sky_C = change.apply(image_CHW, places, torch.ones(1))[:, :12].mean(dim=(1, 2))
     assert sky_C.tolist() == pytest.approx((image_CHW[:, :12].mean(dim=(1, 2)) * 0.5 + 10).tolist(), abs=1.5)
 
