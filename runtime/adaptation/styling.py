@@ -1,8 +1,8 @@
 """Target styling: labelled source samples re-lit, veiled, grained and blurred to look like the frames just seen.
 
 Brightness, colour and contrast go place by place (`layout.py`, `tones.py`): sky, and ground and what stands on it by
-distance, so that a veil thickens with depth. Channels are opponent colours (grey, red-blue, green), so that a
-washed-out stream also washes out colours.
+distance, so that a veil thickens with depth; then by rows what that leaves (`row_tones.py`). Channels are opponent
+colours (grey, red-blue, green), so that a washed-out stream also washes out colours.
 
 What mean and deviation miss is grain and blur.
 
@@ -31,6 +31,7 @@ from replay.augment import Window
 from runtime.adaptation.grain import Grain
 from runtime.adaptation.grain_gauge import GREY, GrainGauge
 from runtime.adaptation.layout import place
+from runtime.adaptation.row_tones import SourceRows, recolour_rows, row_tones
 from runtime.adaptation.tones import DECAY, Recolouring, Tones, recolouring, tones_of
 from runtime.adaptation.usual_layout import UsualLayout
 from runtime.state import State
@@ -43,9 +44,10 @@ SMOOTHER = 0.8  # a target below this share of the source's roughness counts as 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Style:
-    """What the stream looks like; `blur_sigma` in pixels."""
+    """What the stream looks like: how to recolour by place, then by rows; `blur_sigma` in pixels."""
 
     recolouring: Recolouring
+    row_recolouring: Recolouring
     grain: Grain
     blur_sigma: float
 
@@ -68,20 +70,26 @@ class Styler:
         self._contrast_LC = (spreads_LC / spreads_LC[0].clamp(min=1e-6)).clamp(min=1e-2).sqrt()
         self._usual = usual = UsualLayout(labels_NHW)
         self._gauge = GrainGauge(images_NCHW, step=usual.step)
-        samples = zip(images_NCHW, labels_NHW, strict=True)
-        tones = (tones_of(usual.thinned(image_CHW), usual.crisp(label_HW)) for image_CHW, label_HW in samples)
-        self._source = reduce(Tones.plus, tones)
+        thinned = [usual.thinned(image_CHW) for image_CHW in images_NCHW]
+        weights = [usual.crisp(label_HW) for label_HW in labels_NHW]
+        self._source = reduce(Tones.plus, map(tones_of, thinned, weights))
+        self._source_rows = SourceRows(thinned, weights)
         self._stream: Tones | None = None
+        self._stream_rows: Tones | None = None
         self._generator = generator
 
     def read(self, target_HWC: Tensor, labels_HW: Tensor) -> Style:
         """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8)."""
         image_CHW = to_opponent(target_HWC[None])[0]
-        seen = tones_of(self._usual.thinned(image_CHW), self._usual.weigh(labels_HW))
-        self._stream = seen if self._stream is None else self._stream.plus(seen, decay=DECAY)
+        thinned_CHW, weight_PHW = self._usual.thinned(image_CHW), self._usual.weigh(labels_HW)
+        self._stream = _faded_in(self._stream, tones_of(thinned_CHW, weight_PHW))
+        self._stream_rows = _faded_in(self._stream_rows, row_tones(thinned_CHW, weight_PHW))
         grain = self._gauge.read(image_CHW)
+        by_place = recolouring(self._source, self._stream, grain_C=grain.total_C)
+        placed = self._source_rows.recoloured(by_place)
         return Style(
-            recolouring=recolouring(self._source, self._stream, grain_C=grain.total_C),
+            recolouring=by_place,
+            row_recolouring=recolouring(placed, self._stream_rows, grain_C=grain.total_C),
             grain=grain,
             blur_sigma=self._blur_sigma(roughness(image_CHW[None, GREY, :: self._usual.step])),
         )
@@ -91,22 +99,26 @@ class Styler:
         part_1CHW = to_opponent(image_HWC[None, window.rows, window.columns])
         source_1CHW = blurred(part_1CHW, style.blur_sigma)
         lost_C = self._contrast_LC[BLUR_SIGMAS.index(style.blur_sigma)]
-        places = place(label_HW[:, window.columns], horizon=self._usual.horizon).of_rows(window.rows)
+        column_label_HW = label_HW[:, window.columns]
+        places = place(column_label_HW, horizon=self._usual.horizon).of_rows(window.rows)
         recoloured_CHW = style.recolouring.apply(source_1CHW[0], places, 1 / lost_C[:, None, None])
+        recoloured_CHW = recolour_rows(recoloured_CHW, column_label_HW, style.row_recolouring, window.rows)
         recoloured_CHW += style.grain.draw((window.height, window.width), generator=self._generator)
         return to_rgb(recoloured_CHW[None])[0]
 
     def state(self) -> State:
         """The stream's tones."""
-        return {"stream": None if self._stream is None else self._stream.state()}
+        if self._stream is None or self._stream_rows is None:
+            return {"stream": None, "rows": None}
+        return {"stream": self._stream.state(), "rows": self._stream_rows.state()}
 
     def load_state(self, state: State) -> None:
         """Go on from `state`."""
         match state:
-            case {"stream": None}:
-                self._stream = None
-            case {"stream": dict(stream)}:
-                self._stream = Tones.of_state(stream)
+            case {"stream": None, "rows": None}:
+                self._stream = self._stream_rows = None
+            case {"stream": dict(stream), "rows": dict(rows)}:
+                self._stream, self._stream_rows = Tones.of_state(stream), Tones.of_state(rows)
             case _:
                 raise ValueError(f"not the state of a styler: it has the keys {sorted(state)}")
 
@@ -121,6 +133,10 @@ class Styler:
     def _relative(self, seen_S: Tensor) -> float:
         """Roughness against the sharp source's, in the middle band."""
         return float((seen_S / self._levels[0]).median())
+
+
+def _faded_in(before: Tones | None, seen: Tones) -> Tones:
+    return seen if before is None else before.plus(seen, decay=DECAY)
 
 
 def to_opponent(image_BHWC: Tensor) -> Tensor:
