@@ -95,15 +95,15 @@ def layer(
     the fan of `slants`.
     """
     height, width = size_HW
-    margin = height  # columns that the shear may look at beyond the picture
+    tilt, fan = slants
+    slope_W = tilt + fan * (torch.arange(width) / width - 0.5)
+    margin = int(height / 2 * float(slope_W.abs().max())) + 1  # columns that the shear looks at beyond the picture
     drops_HW = torch.rand((height + length - 1, width + 2 * margin + breadth - 1), generator=generator)
     drops_HW = torch.where(drops_HW < density, -(drops_HW / density).clamp_(min=1e-6).log_(), 0.0)
-    boxes_HW = F.avg_pool2d(drops_HW[None, None], (length, breadth), stride=1)[0, 0]
-    tilt, fan = slants
-    columns_W = torch.arange(width)
-    slope_W = tilt + fan * (columns_W / width - 0.5)
+    sums_HW = F.pad(drops_HW.cumsum(0), (0, 0, 1, 0))  # a box of any length costs the same
+    boxes_HW = F.avg_pool2d((sums_HW[length:] - sums_HW[:-length])[None] / length, (1, breadth), stride=1)[0]
     rows_H1 = torch.arange(height)[:, None] - height / 2
-    origin_HW = (columns_W + margin - slope_W * rows_H1).round_().long()
+    origin_HW = (torch.arange(width) + margin - slope_W * rows_H1).round_().long()
     return boxes_HW.gather(1, origin_HW)
 
 

@@ -39,18 +39,17 @@ class Reading(NamedTuple):
 
 
 class GrainGauge:
-    """Knows what the source's flattest tiles hold; `source` gives its pictures (C, H, W), of which rows and columns
-    `step` apart are looked at.
+    """Knows what the flattest tiles of the source's pictures hold. Large pictures are looked at in some of their rows
+    (C, H, W) and, grey alone, in some of their columns (H, W).
     """
 
-    def __init__(self, source: Iterable[Tensor], *, step: int) -> None:
-        self._step = step
-        readings = [self._reading(image_CHW) for image_CHW in source]
+    def __init__(self, source: Iterable[tuple[Tensor, Tensor]]) -> None:
+        readings = [_reading(rows_CHW, columns_HW) for rows_CHW, columns_HW in source]
         self._source = Reading(*(torch.stack(values).mean(0) for values in zip(*readings, strict=True)))
 
-    def read(self, image_CHW: Tensor) -> Grain:
-        """The grain of a picture (C, H, W) that is not in the source."""
-        seen, source = self._reading(image_CHW), self._source
+    def read(self, rows_CHW: Tensor, columns_HW: Tensor) -> Grain:
+        """The grain of a picture that is not in the source."""
+        seen, source = _reading(rows_CHW, columns_HW), self._source
         pale_C = (seen.variance_C / source.variance_C.clamp(min=1e-3)).clamp_(max=1.0)
         near_C = (seen.near_C - pale_C * source.near_C).clamp_(min=0.0)
         far, down = (float(now - pale_C[GREY] * then) for now, then in zip(seen[2:], source[2:], strict=True))
@@ -60,12 +59,12 @@ class GrainGauge:
         near_C[GREY] = far
         return Grain(near_C, streak_pixels=min(MAX_STREAK, round(far / max(down, 1e-3))), breadth=breadth)
 
-    def _reading(self, image_CHW: Tensor) -> Reading:
-        rows_CHW, columns_HW = image_CHW[:, :: self._step], image_CHW[GREY, :, :: self._step]
-        near_C = _in_flattest_tiles(rows_CHW[..., 1:] - rows_CHW[..., :-1])
-        far_1 = _in_flattest_tiles(rows_CHW[:1, :, FAR:] - rows_CHW[:1, :, :-FAR])
-        down_1 = _in_flattest_tiles((columns_HW[1:] - columns_HW[:-1])[None])
-        return Reading(rows_CHW.var(dim=(1, 2)), near_C, far_1[0], down_1[0])
+
+def _reading(rows_CHW: Tensor, columns_HW: Tensor) -> Reading:
+    near_C = _in_flattest_tiles(rows_CHW[..., 1:] - rows_CHW[..., :-1])
+    far_1 = _in_flattest_tiles(rows_CHW[:1, :, FAR:] - rows_CHW[:1, :, :-FAR])
+    down_1 = _in_flattest_tiles((columns_HW[1:] - columns_HW[:-1])[None])
+    return Reading(rows_CHW.var(dim=(1, 2)), near_C, far_1[0], down_1[0])
 
 
 def _in_flattest_tiles(difference_CHW: Tensor) -> Tensor:

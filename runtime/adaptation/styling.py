@@ -69,7 +69,8 @@ class Styler:
         spreads_LC = torch.stack(spreads)
         self._contrast_LC = (spreads_LC / spreads_LC[0].clamp(min=1e-6)).clamp(min=1e-2).sqrt()
         self._usual = usual = UsualLayout(labels_NHW)
-        self._gauge = GrainGauge(images_NCHW, step=usual.step)
+        step = usual.step
+        self._gauge = GrainGauge((image_CHW[:, ::step], image_CHW[GREY, :, ::step]) for image_CHW in images_NCHW)
         thinned = [usual.thinned(image_CHW) for image_CHW in images_NCHW]
         weights = [usual.crisp(label_HW) for label_HW in labels_NHW]
         self._source = reduce(Tones.plus, map(tones_of, thinned, weights))
@@ -80,18 +81,19 @@ class Styler:
 
     def read(self, target_HWC: Tensor, labels_HW: Tensor) -> Style:
         """The style of the stream, of which this is the newest uint8 RGB frame, with its served labels (uint8)."""
-        image_CHW = to_opponent(target_HWC[None])[0]
-        thinned_CHW, weight_PHW = self._usual.thinned(image_CHW), self._usual.weigh(labels_HW)
+        step = self._usual.step
+        rows_CHW, columns_CHW = to_opponent(target_HWC[None, ::step])[0], to_opponent(target_HWC[None, :, ::step])[0]
+        thinned_CHW, weight_PHW = rows_CHW[..., ::step], self._usual.weigh(labels_HW)
         self._stream = _faded_in(self._stream, tones_of(thinned_CHW, weight_PHW))
         self._stream_rows = _faded_in(self._stream_rows, row_tones(thinned_CHW, weight_PHW))
-        grain = self._gauge.read(image_CHW)
+        grain = self._gauge.read(rows_CHW, columns_CHW[GREY])
         by_place = recolouring(self._source, self._stream, grain_C=grain.total_C)
         placed = self._source_rows.recoloured(by_place)
         return Style(
             recolouring=by_place,
             row_recolouring=recolouring(placed, self._stream_rows, grain_C=grain.total_C),
             grain=grain,
-            blur_sigma=self._blur_sigma(roughness(image_CHW[None, GREY, :: self._usual.step])),
+            blur_sigma=self._blur_sigma(roughness(rows_CHW[None, GREY])),
         )
 
     def apply(self, image_HWC: Tensor, label_HW: Tensor, style: Style, window: Window) -> Tensor:
