@@ -26,7 +26,7 @@ MAX_FAN = 0.8  # columns per row, between the left edge and the right one
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grain:
-    """Texture of variance (C,); grey texture is `streak_pixels` long and `breadth` wide, in pixels, 1 to 2 of these.
+    """Texture of variance (C,); grey texture is `streak_pixels` pixels long and `breadth` wide, from 1 to 2 pixels.
 
     From LEAST_STREAK on there are single streaks besides.
     """

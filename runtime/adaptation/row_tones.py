@@ -3,7 +3,7 @@
 Spray hangs over the road, mist lies low, headlights reach up to a height, and a camera's own veil knows nothing of
 depth. So after places (`tones.py`) have their tones, whatever is not sky is recoloured once more, by bands of rows,
 from what places made of the source to the stream. Rows alone would do for weather that knows rows only, and lose a
-point and a half where a veil thickens with true depth; places alone lose two and a half the other way round
+point and a half where a veil thickens with true depth; places alone lose over two the other way round
 (benchmarks/results/ablation_synthetic.md).
 
 What places make of the source changes with every frame, yet no sample is recoloured for it: sums by place and row are
@@ -12,7 +12,7 @@ kept, and an affine map of every place carries over to them.
 
 # N samples, H height, W width, C channels, P places, R bands of rows
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +28,9 @@ SKY = 0  # the place
 class SourceRows:
     """Sums over the source's pixels by sample, place and band: their number, values and squares. Never changes."""
 
-    def __init__(self, images: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-        """Pictures (C, H, W) and how much of each of their pixels is at each place, (P, H, W)."""
-        sums = [_sums(image_CHW, weight_PHW) for image_CHW, weight_PHW in zip(images, weights, strict=True)]
+    def __init__(self, samples: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Pictures (C, H, W), each with how much of its pixels is at each place, (P, H, W); one at a time is held."""
+        sums = [_sums(image_CHW, weight_PHW) for image_CHW, weight_PHW in samples]
         self._count_NPR, self._value_CNPR, self._square_CNPR = (
             torch.stack(parts, dim=-3) for parts in zip(*sums, strict=True)
         )
@@ -41,7 +41,7 @@ class SourceRows:
             values_CP[:, None, :, None] for values_CP in (change.from_CP, change.gain_CP, change.to_CP)
         )
         count_NPR, value_CNPR = self._count_NPR, self._value_CNPR
-        # sums of d = gain (x - from), then of (d + to) and of its square
+        # of d = gain (x - from) and its square, then of d + to and its square
         off_CNPR = gain_C1P1 * (value_CNPR - from_C1P1 * count_NPR)
         off_square_CNPR = gain_C1P1.square() * (
             self._square_CNPR - 2 * from_C1P1 * value_CNPR + from_C1P1.square() * count_NPR

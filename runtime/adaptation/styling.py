@@ -19,8 +19,10 @@ collapse; where the stream's own labels come from a model that is wrong, only co
 
 # N samples, B batch, H height, W width, C channels (opponent colours unless said otherwise), S bands, L blur levels
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
+from itertools import starmap
 
 import torch
 import torch.nn.functional as F
@@ -71,10 +73,8 @@ class Styler:
         self._usual = usual = UsualLayout(labels_NHW)
         step = usual.step
         self._gauge = GrainGauge((image_CHW[:, ::step], image_CHW[GREY, :, ::step]) for image_CHW in images_NCHW)
-        thinned = [usual.thinned(image_CHW) for image_CHW in images_NCHW]
-        weights = [usual.crisp(label_HW) for label_HW in labels_NHW]
-        self._source = reduce(Tones.plus, map(tones_of, thinned, weights))
-        self._source_rows = SourceRows(thinned, weights)
+        self._source = reduce(Tones.plus, starmap(tones_of, _by_place(usual, images_NCHW, labels_NHW)))
+        self._source_rows = SourceRows(_by_place(usual, images_NCHW, labels_NHW))
         self._stream: Tones | None = None
         self._stream_rows: Tones | None = None
         self._generator = generator
@@ -135,6 +135,12 @@ class Styler:
     def _relative(self, seen_S: Tensor) -> float:
         """Roughness against the sharp source's, in the middle band."""
         return float((seen_S / self._levels[0]).median())
+
+
+def _by_place(usual: UsualLayout, images_NCHW: Tensor, labels_NHW: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each picture with the places of its pixels, made when it is asked for: of 64 samples they would take 110 MB."""
+    for image_CHW, label_HW in zip(images_NCHW, labels_NHW, strict=True):
+        yield usual.thinned(image_CHW), usual.crisp(label_HW)
 
 
 def _faded_in(before: Tones | None, seen: Tones) -> Tones:

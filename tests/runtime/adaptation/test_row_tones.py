@@ -51,7 +51,7 @@ def test_sums_say_what_recolouring_every_sample_would(seed) -> None:
     generator = torch.Generator().manual_seed(seed)
     labels, images = [label(seed + i) for i in range(3)], [picture(seed + i) for i in range(3)]
     change = Recolouring(*(scale * torch.rand((3, NUM_PLACES), generator=generator) for scale in (200.0, 2.0, 250.0)))
-    found = SourceRows(images, [weights(label_HW) for label_HW in labels]).recoloured(change)
+    found = SourceRows(zip(images, map(weights, labels), strict=True)).recoloured(change)
     each = [
         row_tones(crisply(image_CHW, label_HW, change), weights(label_HW))
         for image_CHW, label_HW in zip(images, labels, strict=True)
@@ -80,7 +80,7 @@ def test_where_places_explain_the_stream_rows_change_nothing() -> None:
     seen_CHW = crisply(image_CHW, label_HW, recolouring(placed, placed, grain_C=NO_GRAIN)) * 0.6 + 50
     seen = tones_of(seen_CHW, weights(label_HW))
     by_place = recolouring(placed, seen, grain_C=NO_GRAIN)
-    source = SourceRows([image_CHW], [weights(label_HW)]).recoloured(by_place)
+    source = SourceRows([(image_CHW, weights(label_HW))]).recoloured(by_place)
     by_row = recolouring(source, row_tones(seen_CHW, weights(label_HW)), grain_C=NO_GRAIN)
     again_CHW = recolour_rows(seen_CHW, label_HW, by_row, ALL)
     assert float((again_CHW - seen_CHW).abs().mean()) < 1.0
@@ -93,7 +93,7 @@ def test_a_veil_that_hangs_at_some_rows_comes_out_there_and_leaves_the_sky() -> 
     veiled_CHW = torch.where(label_HW == 10, image_CHW, image_CHW * (1 - veil_H1) + 240 * veil_H1)
     placed = tones_of(image_CHW, weights(label_HW))
     by_place = recolouring(placed, tones_of(veiled_CHW, weights(label_HW)), grain_C=NO_GRAIN)
-    source = SourceRows([image_CHW], [weights(label_HW)]).recoloured(by_place)
+    source = SourceRows([(image_CHW, weights(label_HW))]).recoloured(by_place)
     by_row = recolouring(source, row_tones(veiled_CHW, weights(label_HW)), grain_C=NO_GRAIN)
     first_CHW = by_place.apply(image_CHW, place(label_HW, horizon=HORIZON), torch.ones(()))
     second_CHW = recolour_rows(first_CHW, label_HW, by_row, ALL)
