@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.arguments import parse
+from runtime.arguments import asks_for_help, parse
 from runtime.cli import EXIT_DONE, Verb, usage
 from runtime.cli import main as run_verb
 from runtime.config import RuntimeConfig
@@ -101,13 +101,16 @@ def checkpoint(arguments: Sequence[str]) -> int:
     from runtime.conversion_config import ConvertConfig, InspectConfig
 
     action, *rest = arguments or ("",)
+    if asks_for_help(arguments[:1]):
+        print("usage: udaseg-runtime checkpoint inspect FILE [OPTIONS]")
+        print("       udaseg-runtime checkpoint convert FILE --to NAME.safetensors [OPTIONS]")
+        return EXIT_DONE
     if action not in ("inspect", "convert"):
         raise ConfigError("checkpoint: expected inspect FILE, or convert FILE --to NAME.safetensors")
-    prog = f"udaseg-runtime checkpoint {action}"
     files = [word for word in rest[:1] if not word.startswith("-")]
-    if not files and not {"--help", "-h"} & set(rest):
+    if not files and not asks_for_help(rest):
         raise ConfigError(f"checkpoint {action}: the weight file is missing; give it first, then the options")
-    options = rest[len(files) :]
+    prog, options = f"udaseg-runtime checkpoint {action}{'' if files else ' FILE'}", rest[len(files) :]
     if action == "inspect":
         inspected = parse(InspectConfig, options, prog=prog)
         from runtime.conversion import inspect
@@ -131,6 +134,9 @@ def compare(arguments: Sequence[str]) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """Rebuild the report of a run folder."""
+    if asks_for_help(arguments):
+        print("usage: udaseg-runtime report RUN_DIR")
+        return EXIT_DONE
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise ConfigError("report: expected one run folder; for example udaseg-runtime report runs/NAME")
     from evaluation.report import main as rebuild
@@ -142,9 +148,11 @@ def bench(arguments: Sequence[str]) -> int:
     """Run a benchmark by name, or list them."""
     from benchmarks.suite import BENCHMARKS
 
-    if not arguments:
+    if not arguments or asks_for_help(arguments[:1]):
+        print("usage: udaseg-runtime bench NAME [OPTIONS]\n")
         for name, entry in BENCHMARKS.items():
-            print(f"{name:<12} {entry.summary}")
+            print(f"  {name:<12} {entry.summary}")
+        print("\nudaseg-runtime bench NAME --help lists a benchmark's options.")
         return EXIT_DONE
     name, *rest = arguments
     if name not in BENCHMARKS:

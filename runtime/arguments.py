@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 
 import tyro
 
+from runtime.help_page import laid_out
 from runtime.option_words import ConfigError, option_of
 
 Config = TypeVar("Config")
 NO_BASES: Mapping[str, Callable[[Path], Any]] = {}
+HELP = frozenset({"--help", "-h"})
 BOX = "\u2502\u256d\u256e\u2570\u256f\u2500"  # the frame tyro draws around messages
 
 
@@ -37,12 +39,11 @@ def parse(
     `bases` are options whose file or folder holds a configuration to begin from, with the function that reads it.
     """
     arguments, default = _take_base(list(arguments), bases)
-    spelled = [_to_tyro("--help" if argument == "-h" else argument, config_type) for argument in arguments]
+    spelled = [_to_tyro("--help" if argument in HELP else argument, config_type) for argument in arguments]
     errors = io.StringIO()
-    wants_help = "--help" in spelled
     config: Config
     try:
-        with _help_from_tyro(config_type) if wants_help else contextlib.redirect_stderr(errors):
+        with _help_from_tyro(config_type) if asks_for_help(arguments) else contextlib.redirect_stderr(errors):
             config, unknown = tyro.cli(
                 config_type,
                 prog=prog,
@@ -59,6 +60,10 @@ def parse(
     if unknown:
         raise ConfigError(_unknown(unknown[0], [*_options(config_type), *bases], prog))
     return config
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    return not HELP.isdisjoint(arguments)
 
 
 def _take_base(
@@ -116,21 +121,20 @@ def _to_tyro(argument: str, config_type: Any) -> str:
 
 
 def _from_tyro(text: str, config_type: Any) -> str:
-    """A blank for the underscore: tyro's columns stay in line."""
     for ours, theirs in _kept_words(config_type).items():
-        text = text.replace(theirs, ours + " ")
+        text = text.replace(theirs, ours)
     return text
 
 
 @contextlib.contextmanager
 def _help_from_tyro(config_type: Any) -> Iterator[None]:
-    """What tyro prints, with our spelling."""
+    """What tyro prints, in our spelling and layout."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
             yield
     finally:
-        sys.stdout.write(_from_tyro(printed.getvalue(), config_type))
+        sys.stdout.write(laid_out(_from_tyro(printed.getvalue(), config_type)))
 
 
 def _unknown(argument: str, options: list[str], prog: str) -> str:

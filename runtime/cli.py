@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.arguments import print_error
+from runtime.arguments import asks_for_help, print_error
 from runtime.option_words import ConfigError, nearest
 from streams.protocol import StreamNotOpened, UnknownStream
 
@@ -83,6 +83,8 @@ def usage(verbs: Mapping[str, Verb]) -> str:
 
 
 def _verb(arguments: list[str], verbs: Mapping[str, Verb]) -> tuple[str, list[str]]:
+    if asks_for_help(arguments[:1]):  # who asks for nothing else has not heard of verbs
+        print(usage(verbs), end="\n\n\n")
     if not arguments or arguments[0].startswith("-"):
         return DEFAULT_VERB, arguments
     name, *rest = arguments

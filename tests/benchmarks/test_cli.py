@@ -84,6 +84,19 @@ def test_lists_have_a_line_for_each(verb, expected, capsys) -> None:
     assert any(line.split()[:1] == [expected] for line in capsys.readouterr().out.splitlines())
 
 
+@pytest.mark.parametrize("verb", ["checkpoint", "report", "bench"])
+def test_verbs_that_take_words_first_say_which(verb, capsys) -> None:
+    assert run_verb([verb, "--help"], VERBS) == 0
+    assert capsys.readouterr().out.startswith(f"usage: udaseg-runtime {verb} ")
+
+
+def test_help_for_a_conversion_names_the_file(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_verb(["checkpoint", "convert", "--help"], VERBS)
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: udaseg-runtime checkpoint convert FILE ")
+
+
 def test_every_method_and_component_is_listed(capsys) -> None:
     run_verb(["methods"], VERBS)
     methods, _, components = capsys.readouterr().out.partition("\nwith any of them (--with NAME,NAME=WEIGHT):\n")

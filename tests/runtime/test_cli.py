@@ -30,6 +30,12 @@ def test_run_is_the_default_verb(arguments, heard, capsys) -> None:
     assert capsys.readouterr().out == heard
 
 
+@pytest.mark.parametrize("wish", ["--help", "-h"])
+def test_help_for_the_program_lists_the_verbs_before_the_default_one_helps(wish, capsys) -> None:
+    assert main([wish], verbs_that()) == 0
+    assert capsys.readouterr().out == f"{usage(verbs_that())}\n\n\nran {wish}\n"
+
+
 def test_other_verbs_are_named_first(capsys) -> None:
     assert main(["report", "x"], verbs_that()) == 7
     assert main(["repord"], verbs_that()) == 2
