@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 
 from runtime.arguments import asks_for_help, print_error
 from runtime.option_words import ConfigError, nearest
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> int:
     wants_traceback = "--debug" in arguments
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
+        if rest[:1] == ["--version"]:
+            print(f"udaseg-runtime {metadata.version('udaseg-runtime')}")
+            return EXIT_DONE
         name, rest = _verb(rest, verbs)
         return verbs[name].function(rest)
     except KeyboardInterrupt as interrupt:
@@ -77,9 +81,8 @@ def usage(verbs: Mapping[str, Verb]) -> str:
     """What `udaseg-runtime help` prints."""
     width = max(len(name) for name in verbs)
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in verbs.items()]
-    return "\n".join(
-        ["usage: udaseg-runtime [VERB] [OPTIONS]", "", *lines, "", "udaseg-runtime VERB --help lists a verb's options."]
-    )
+    hints = ["udaseg-runtime VERB --help lists a verb's options.", "udaseg-runtime --version tells which one this is."]
+    return "\n".join(["usage: udaseg-runtime [VERB] [OPTIONS]", "", *lines, "", *hints])
 
 
 def _verb(arguments: list[str], verbs: Mapping[str, Verb]) -> tuple[str, list[str]]:

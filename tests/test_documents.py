@@ -1,4 +1,4 @@
-"""README, ARCHITECTURE and CONTRIBUTING name what exists: commands, options, files, metrics, endpoints, exit codes."""
+"""README, ARCHITECTURE, CONTRIBUTING and docs name what exists: commands, options, files, metrics, endpoints, exit codes."""
 
 import dataclasses
 import re
@@ -39,7 +39,16 @@ from runtime.web.routes import Routes
 from streams.synthetic.sequences import PRESETS
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/learning.md", "docs/methods.md", "docs/speed.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/comparing.md",
+    "docs/learning.md",
+    "docs/measured.md",
+    "docs/methods.md",
+    "docs/speed.md",
+)
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README = TEXTS["README.md"]
 PACKAGES = ("streams", "models", "replay", "runtime", "evaluation", "benchmarks")
@@ -68,8 +77,8 @@ def fenced(text, language):
 
 
 def commands():
-    """Every udaseg-runtime command in the README's shell blocks, as words after the program's name."""
-    lines = [line for block in fenced(README, "sh") for line in block.splitlines()]
+    """Every udaseg-runtime command in shell blocks, as words after the program's name."""
+    lines = [line for text in TEXTS.values() for block in fenced(text, "sh") for line in block.splitlines()]
     split = [shlex.split(line, comments=True) for line in lines]
     return [words[1:] for words in split if words and words[0] == "udaseg-runtime"]
 
@@ -96,7 +105,7 @@ def listed_paths():
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_commands_of_the_readme_are_understood(words):
+def test_commands_are_understood(words):
     verb = words.pop(0) if words and words[0] in VERBS else cli.DEFAULT_VERB
     if verb == "bench" and words:
         verb = f"bench {words.pop(0)}"

@@ -1,6 +1,8 @@
 """The front door: verbs are found, and every failure ends as one line with its exit code."""
 
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,12 @@ def test_run_is_the_default_verb(arguments, heard, capsys) -> None:
 def test_help_for_the_program_lists_the_verbs_before_the_default_one_helps(wish, capsys) -> None:
     assert main([wish], verbs_that()) == 0
     assert capsys.readouterr().out == f"{usage(verbs_that())}\n\n\nran {wish}\n"
+
+
+def test_the_version_is_that_of_the_package(capsys) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert main(["--version"], verbs_that()) == 0
+    assert capsys.readouterr().out == f"udaseg-runtime {project['version']}\n"
 
 
 def test_other_verbs_are_named_first(capsys) -> None:
