@@ -66,7 +66,7 @@ class Metrics:
         self._scores = scores
         self._wall_clock = wall_clock
         self._deadline_s = math.inf
-        self._version = -1
+        self._version, self._newest = -1, 0
         self._level = 0
         self._num_predictions = 0
         self._frames = FrameAccounts(DROP_REASONS)
@@ -108,8 +108,9 @@ class Metrics:
                 self._serving_adapted.set(is_adapted)
                 self._trust_moves["adapted" if is_adapted else "frozen"].inc()
                 self._show_version(version)
-            case events.Recall(refusal=refusal):
+            case events.Recall(refusal=refusal, version=version):
                 self._recalls["refused" if refusal else "taken_up"].inc()
+                self._show_version(version)
             case events.GovernorChanged(level=level, reason=reason):
                 direction = "shed" if level > self._level else "resume"
                 self._governor_moves.labels(direction, reason if reason in (*SHED_REASONS, "calm") else OTHER).inc()
@@ -121,6 +122,7 @@ class Metrics:
                     self._checkpoint_at.set(self._wall_clock())
                     self._checkpoint_s.observe(duration_s)
             case events.RunResumed(version=version):
+                self._newest = version  # published by the run before
                 self._show_version(version)
             case events.Fault(component=component):
                 child_of(self._exceptions, component).inc()
@@ -236,6 +238,8 @@ class Metrics:
         shares = class_shares(event.labels_HW, len(self._class_shares))
         for child, share in zip(self._class_shares, shares, strict=True):
             child.set(share)
+        if event.version > self._newest:  # how much of what was learnt serves may change without a word
+            self._show_version(event.version)
         self._num_predictions += 1
         if self._num_predictions % SCORES_EVERY == 0:
             self._read_scores()
@@ -247,11 +251,16 @@ class Metrics:
         self._learning_rate.set(event.learning_rate)
         if not math.isnan(event.loss):
             self._loss.set(event.loss)
-        if event.outcome in PUBLISHING_OUTCOMES and event.version != self._version:
-            self._publications.inc()
+        if event.outcome in PUBLISHING_OUTCOMES:
             self._show_version(event.version)
 
     def _show_version(self, version: int) -> None:
+        """Whatever told of it: a step, a domain that returned, trust that moved."""
+        if version == self._version:
+            return
+        if version > self._newest:
+            self._publications.inc()
+            self._newest = version
         self._version = version
         self._model_version.set(version)
         self._published_at.set(self._wall_clock())

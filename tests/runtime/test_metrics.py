@@ -178,6 +178,24 @@ def test_steps_publish_versions_and_refused_ones_do_not():
     assert registry.get_sample_value("udaseg_model_version") == 0
 
 
+def test_versions_are_counted_whatever_published_them():
+    registry, metrics = make_metrics()
+    metrics.observe(make_run_started())
+    metrics.observe(events.RunResumed(10, 4, 1.0))
+    assert registry.get_sample_value("udaseg_weight_publications_total") == 0
+    for event, version, published in (
+        (events.TrustChanged(11, False, 0.99, 0, 1.0), 0, 0),
+        (events.TrustChanged(12, True, 0.5, 5, 1.0), 5, 1),
+        (events.Recall(13, 1, 0.1, 6, 1.0, ""), 6, 2),
+        (make_prediction(version=7), 7, 3),
+        (make_prediction(version=6), 7, 3),
+        (make_step(version=8), 8, 4),
+    ):
+        metrics.observe(event)
+        assert registry.get_sample_value("udaseg_model_version") == version
+        assert registry.get_sample_value("udaseg_weight_publications_total") == published
+
+
 def test_rollbacks_are_counted_by_what_made_them_necessary():
     registry, metrics = make_metrics()
     for cause in ("refused_guard", "nonfinite", "error", "oom", "refused_guard", "restart", "new"):
