@@ -18,42 +18,55 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from models.tensorfile import CheckpointInvalid
 from runtime.checkpoints import Checkpoint, drop_newer, version_of, write_checkpoint
 from runtime.disk import PATIENCE_S
 from runtime.events import CheckpointSaved, FrameCaptured, FrameDropped, Prediction, SnapshotTaken
 from runtime.observer import Event
 from runtime.record import RunRecord
 from runtime.state import State, restore, state_of
+from streams.frame import Frame
 
 
 class Position:
-    """Observer that knows where in the stream a run stands: `next_frame` follows the newest frame predicted."""
+    """Observer that knows where in the stream a run stands.
+
+    `next_frame` is the oldest frame without an outcome, or follows the newest one: a run that goes on there meets no
+    frame again that was predicted or dropped, unless an older one was still in flight. What is dropped as the process
+    ends is met again, or a run that loses no frame would have lost it.
+    """
 
     def __init__(self) -> None:
         self.next_frame = 0
-        self.in_flight = 0  # captured, and neither predicted nor dropped yet
         self.num_before = 0  # frames captured before `next_frame`; a run that goes on does not capture them again
         self._num_captured = 0
+        self._newest = -1
         self._order: dict[int, int] = {}  # of frames in flight, by index: the first captured is 1
+
+    @property
+    def in_flight(self) -> int:
+        """Frames captured, and neither predicted nor dropped yet."""
+        return len(self._order)
 
     def go_on(self, next_frame: int, num_before: int) -> None:
         """Stand where an earlier process stood."""
-        self.next_frame = next_frame
+        self.next_frame, self._newest = next_frame, next_frame - 1
         self.num_before = self._num_captured = num_before
 
     def observe(self, event: Event) -> None:
         match event:
             case FrameCaptured(index=index):
-                self.in_flight += 1
                 self._num_captured += 1
+                self._newest = max(self._newest, index)
                 self._order[index] = self._num_captured
-            case FrameDropped(index=index):
-                self.in_flight -= 1
+            case FrameDropped(index=index, reason="shutdown"):  # the newest of all, as capture has ended
                 self._order.pop(index, None)
-            case Prediction(frame=frame):
-                self.in_flight -= 1
-                self.next_frame = frame.index + 1
-                self.num_before = self._order.pop(frame.index, self.num_before)
+                self._num_captured -= 1
+                self._newest = min(self._newest, index - 1)
+            case FrameDropped(index=index) | Prediction(frame=Frame(index=index)):
+                self._order.pop(index, None)
+                self.next_frame = min(self._order, default=self._newest + 1)
+                self.num_before = self._order.get(self.next_frame, self._num_captured + 1) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,14 +105,19 @@ class Saver:
         return self._earlier_faults + Counter(self._stream_faults())
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Give the observers what they knew; ValueError where the state is not one of theirs."""
-        match checkpoint.state:
-            case {"observers": dict(observers), "stream": {"num_before": int(num_before), "faults": dict(faults)}}:
-                for name, observer in self._observers.items():
-                    restore(observer, cast(State, observers[name]))
-                self._earlier_faults = Counter(cast(dict[str, int], faults))
-            case _:
-                raise ValueError("the state holds no observers")
+        """Give the observers what they knew; CheckpointInvalid where the state is not one of theirs."""
+        try:
+            match checkpoint.state:
+                case {"observers": dict(observers), "stream": {"num_before": int(num_before), "faults": dict(faults)}}:
+                    for name, observer in self._observers.items():
+                        restore(observer, cast(State, observers[name]))
+                    self._earlier_faults = Counter(cast(dict[str, int], faults))
+                case _:
+                    raise ValueError("the state holds no observers")
+        except (ValueError, KeyError) as error:
+            raise CheckpointInvalid(
+                f"--resume {self._record.path}: its checkpoint is not of this version ({error}); begin a new run"
+            ) from error
         self.position.go_on(checkpoint.next_frame, num_before)
         self._saved, self._serial = (checkpoint.next_frame, checkpoint.version), checkpoint.serial
         self._record.writer.submit(lambda: drop_newer(self._folder, checkpoint))

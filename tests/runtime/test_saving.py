@@ -5,8 +5,11 @@ import threading
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runtime.checkpoints import newest_checkpoint
+from models.tensorfile import CheckpointInvalid
+from runtime.checkpoints import Checkpoint, newest_checkpoint
 from runtime.events import FrameCaptured, FrameDropped, SnapshotTaken
 from runtime.record import RunRecord
 from runtime.saving import Position, Saver
@@ -80,6 +83,13 @@ def test_a_checkpoint_knows_events_position_and_observers(bench) -> None:
     assert again.stream_faults() == {"decode_error": 2}  # what an earlier process met, and this one
 
 
+@pytest.mark.parametrize("observers", [{}, {"counting": {"number": 3}}, None])
+def test_what_observers_of_another_version_knew_is_refused_in_a_line(bench, observers) -> None:
+    checkpoint = Checkpoint(2, 1, 0, {"observers": observers, "stream": {"num_before": 2, "faults": {}}})
+    with pytest.raises(CheckpointInvalid, match=r"--resume .*run: its checkpoint is not of this version .*new run"):
+        bench.make_saver(Counting()).restore(checkpoint)
+
+
 def test_a_slow_disk_costs_checkpoints_and_says_so(bench) -> None:
     release = threading.Event()
     bench.record.writer.submit(release.wait)
@@ -132,10 +142,44 @@ def test_without_new_snapshots_the_last_one_is_saved_with_the_new_position(bench
     assert [saved.next_frame for saved in bench.settled()] == [2]
 
 
-def test_the_position_follows_the_newest_prediction() -> None:
+def test_the_position_is_behind_all_that_has_an_outcome() -> None:
     position = Position()
     for index in range(4):
         position.observe(FrameCaptured(index, 100.0))
     position.observe(FrameDropped(0, "stale", 100.0))
     position.observe(make_prediction(make_frame(1)))
     assert (position.next_frame, position.num_before, position.in_flight) == (2, 2, 2)
+    position.observe(FrameDropped(3, "invalid", 100.0))
+    assert (position.next_frame, position.num_before, position.in_flight) == (2, 2, 1), "frame 2 has no outcome yet"
+    position.observe(FrameDropped(2, "late", 100.0))
+    assert (position.next_frame, position.num_before, position.in_flight) == (4, 4, 0)
+
+
+@pytest.mark.parametrize("is_answered_first", [True, False])
+def test_a_frame_that_the_end_of_the_process_cost_is_met_again(is_answered_first) -> None:
+    position = Position()
+    answered, dropped = make_prediction(make_frame(0)), FrameDropped(1, "shutdown", 100.0)
+    for event in (FrameCaptured(0, 100.0), FrameCaptured(1, 100.0)):
+        position.observe(event)
+    for event in (answered, dropped) if is_answered_first else (dropped, answered):
+        position.observe(event)
+    assert (position.next_frame, position.num_before, position.in_flight) == (1, 1, 0)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60), st.integers(0, 100))
+def test_a_run_that_goes_on_meets_every_frame_without_outcome_and_no_older_one(moves, first) -> None:
+    position, open_frames, captured = Position(), [], []
+    position.go_on(first, num_before=first)
+    for is_capture, which in moves:
+        if is_capture or not open_frames:
+            index = first + 2 * len(captured)  # a stream may leave numbers out
+            captured.append(index)
+            open_frames.append(index)
+            position.observe(FrameCaptured(index, 100.0))
+        else:
+            index = open_frames.pop(which % len(open_frames))
+            position.observe(FrameDropped(index, "late", 100.0))
+        if len(open_frames) < len(captured):
+            oldest = min(open_frames, default=captured[-1] + 1)
+            assert position.num_before == first + sum(index < position.next_frame for index in captured)
+            assert position.next_frame <= oldest and position.in_flight == len(open_frames)
