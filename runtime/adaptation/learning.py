@@ -96,7 +96,7 @@ class Learning:
                 if not self._governor.admits_step():
                     return
                 effort, rate_share = self._governor.effort, self._schedule.rate_share(distance)
-                num_descents = self._schedule.spend(is_at_source=learner.is_at_source)
+                num_descents = self._schedule.spend(frame.index, is_at_source=learner.is_at_source)
                 target = Target(
                     frame.index,
                     frame.image_HWC,

@@ -1,7 +1,7 @@
 """When to learn, how long, how fast.
 
 Learning at true labels costs a little where there is nothing to win, so it happens only away from the source: at full
-rate while the budget a shift granted lasts, then on one frame in eight (the domain may drift on). Weights fresh from
+rate while the budget a shift granted lasts, then on one frame of eight (the domain may drift on). Weights fresh from
 the source may take several descents a frame, for until they have left it they are of little use. Back at the source
 the weights are pulled to the source's until they are equal. Without a budget it learns from every frame at the full
 rate, as test-time methods are published. Decisions only; the learner acts.
@@ -12,7 +12,7 @@ from enum import Enum
 from runtime.events import ShiftEvent
 from runtime.state import State
 
-UPKEEP_PERIOD = 8  # frames between steps once the budget is spent
+UPKEEP_PERIOD = 8  # frames that share a step once the budget is spent
 HOLD_FRAMES = 10  # the detector's time to agree that a known domain is back
 FULL_RATE_SCORE = 2.0  # shift score from which learning goes at its full rate; dusk has 1.0 to 1.5, night and rain 2.1
 LEAST_RATE = 0.2
@@ -41,6 +41,7 @@ class LearningSchedule:
         self._remaining = 0
         self._is_away = False
         self._held_until = -1
+        self._learnt_period = -1  # the newest one of UPKEEP_PERIOD frames in which a frame was learned from
         self._num_learnt = 0  # frames since the weights were the source's
 
     def notice(self, shift: ShiftEvent) -> None:
@@ -53,17 +54,20 @@ class LearningSchedule:
         self._held_until = frame_index + HOLD_FRAMES
 
     def decide(self, frame_index: int, *, is_at_source: bool) -> Action:
-        """The action for this frame; changes nothing, so that a step shed for lack of time keeps its budget."""
+        """The action for this frame; changes nothing, so that a step shed for lack of time keeps its budget, and the
+        next frame takes the turn of one that was never asked about.
+        """
         if self._is_always:
             return Action.LEARN
         if not self._is_away:
             return Action.REST if is_at_source or frame_index < self._held_until else Action.RELAX
         if self._remaining > 0:
             return Action.LEARN
-        return Action.LEARN if frame_index % UPKEEP_PERIOD == 0 else Action.REST
+        return Action.LEARN if frame_index // UPKEEP_PERIOD != self._learnt_period else Action.REST
 
-    def spend(self, *, is_at_source: bool) -> int:
-        """A frame is learned from; how many descents it is worth."""
+    def spend(self, frame_index: int, *, is_at_source: bool) -> int:
+        """This frame is learned from; how many descents it is worth."""
+        self._learnt_period = frame_index // UPKEEP_PERIOD
         self._remaining = max(0, self._remaining - 1)
         self._num_learnt = 1 if is_at_source else self._num_learnt + 1
         return 1 if self._is_always or self._num_learnt > FRESH_FRAMES else self._fresh_descents
@@ -81,6 +85,7 @@ class LearningSchedule:
             "remaining": self._remaining,
             "is_away": self._is_away,
             "held_until": self._held_until,
+            "learnt_period": self._learnt_period,
             "num_learnt": self._num_learnt,
         }
 
@@ -91,9 +96,10 @@ class LearningSchedule:
                 "remaining": int(remaining),
                 "is_away": bool(is_away),
                 "held_until": int(held_until),
+                "learnt_period": int(learnt_period),
                 "num_learnt": int(num_learnt),
             }:
                 self._remaining, self._is_away, self._held_until = remaining, is_away, held_until
-                self._num_learnt = num_learnt
+                self._learnt_period, self._num_learnt = learnt_period, num_learnt
             case _:
                 raise ValueError(f"not the state of a learning schedule: it has the keys {sorted(state)}")

@@ -17,7 +17,7 @@ def take(schedule: LearningSchedule, index: int, *, is_at_source: bool = False) 
     """Decide and act."""
     action = schedule.decide(index, is_at_source=is_at_source)
     if action is Action.LEARN:
-        schedule.spend(is_at_source=is_at_source)
+        schedule.spend(index, is_at_source=is_at_source)
     return action
 
 
@@ -38,11 +38,20 @@ def test_a_shift_grants_its_budget_then_upkeep() -> None:
     assert actions[5:].count(Action.LEARN) == 4
 
 
+@pytest.mark.parametrize("asked", [range(1, 800, 2), range(0, 800, 6), range(7, 800, 8), range(0, 800, 20)])
+def test_upkeep_misses_no_period_of_which_a_frame_is_asked_about(asked) -> None:
+    schedule = LearningSchedule(budget=1)
+    schedule.notice(shift("away"))
+    learnt = [index for index in asked if take(schedule, index) is Action.LEARN]
+    periods = [index // UPKEEP_PERIOD for index in asked]
+    assert [index // UPKEEP_PERIOD for index in learnt] == sorted(set(periods))
+
+
 def test_a_decision_alone_spends_nothing() -> None:
     schedule = LearningSchedule(budget=1)
     schedule.notice(shift("away"))
     assert [schedule.decide(1, is_at_source=False) for _ in range(5)] == [Action.LEARN] * 5
-    schedule.spend(is_at_source=False)
+    schedule.spend(1, is_at_source=False)
     assert schedule.decide(1, is_at_source=False) is Action.REST
 
 
@@ -94,13 +103,13 @@ def test_without_a_budget_it_learns_from_every_frame_at_the_full_rate() -> None:
 def test_weights_fresh_from_the_source_take_several_descents_a_frame() -> None:
     schedule = LearningSchedule(budget=1000, fresh_descents=3)
     schedule.notice(shift("away"))
-    descents = [schedule.spend(is_at_source=index == 0) for index in range(FRESH_FRAMES + 10)]
+    descents = [schedule.spend(index, is_at_source=index == 0) for index in range(FRESH_FRAMES + 10)]
     assert descents == [3] * FRESH_FRAMES + [1] * 10
     again = LearningSchedule(budget=1000, fresh_descents=3)
     again.load_state(schedule.state())
-    assert [again.spend(is_at_source=False), again.spend(is_at_source=True)] == [1, 3]
+    assert [again.spend(50, is_at_source=False), again.spend(51, is_at_source=True)] == [1, 3]
 
 
 def test_without_a_budget_every_frame_is_worth_one_descent() -> None:
     schedule = LearningSchedule(budget=None, fresh_descents=3)
-    assert {schedule.spend(is_at_source=index == 0) for index in range(5)} == {1}
+    assert {schedule.spend(index, is_at_source=index == 0) for index in range(5)} == {1}
