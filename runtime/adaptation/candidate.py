@@ -52,6 +52,7 @@ class Candidate:
         self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
         self._appearance_F: np.ndarray | None = None
         self._good: Mapping[str, Tensor] = weights.source.tensors  # never written to: what serves is not held twice
+        self._served_share = 0.0  # of the way to the last good average, as last published
         self._statistics = self._average.keys() & dict(model.named_buffers()).keys()
         load_adaptable(model, self._average)  # the same memory: the model always answers with the average
         self._model = model
@@ -121,7 +122,7 @@ class Candidate:
         _copy(self.source, into=self._average)
         self._good = self.source
         self._trust.reset()
-        self._weights.fall_back()
+        self._fall_back()
 
     def leave(self) -> None:
         """The average is led elsewhere from now on: away from the domain it was learnt for."""
@@ -158,17 +159,16 @@ class Candidate:
         Costs a forward pass unless all that was learnt serves; what is served is a few steps older than the average.
         """
         frame = prediction.frame
-        is_served = prediction.version != 0 and self._trust.share == 1.0
+        is_served = prediction.version != 0 and self._served_share == 1.0
         learnt_HW = prediction.labels_HW if is_served else self._replica.answer(frame.image_HWC).labels_HW
         reading = agreement(learnt_HW, frozen_HW)
         is_changed = self._trust.update(reading, distance=distance)
         if self._recollection is not None:
             self._recollection.weighed(self._trust.agreement)
         weighed = Weighed(frame.index, reading, num_forwards=1 if is_served else 2, at_s=self._clock())
-        if not is_changed:
-            return (weighed,)
-        self._serve(frame.index)
-        return weighed, self._changed(frame.index, self._trust.agreement)
+        if self._trust.share != self._served_share:  # the next step may be far off
+            self._serve(frame.index)
+        return (weighed, self._changed(frame.index, self._trust.agreement)) if is_changed else (weighed,)
 
     def doubt(self) -> None:
         """The stream has changed: whether to serve is to be found out anew."""
@@ -178,7 +178,7 @@ class Candidate:
         """The frozen model serves from now on: the stream is back where it learnt."""
         if not self._trust.reset():
             return None
-        self._weights.fall_back()
+        self._fall_back()
         return self._changed(frame_index, float("nan"))
 
     def retire(self) -> None:
@@ -192,6 +192,7 @@ class Candidate:
             "good": {name: kept(tensor) for name, tensor in self._good.items()},
             "guard": self._guard.state(),
             "trust": self._trust.state(),
+            "served_share": self._served_share,
             "appearance": kept_array(self._appearance_F),
             "recollection": state_of(self._recollection),
         }
@@ -204,6 +205,7 @@ class Candidate:
                 "good": dict(good),
                 "guard": dict(guard),
                 "trust": dict(trust),
+                "served_share": float(served_share),
                 "appearance": Tensor() | None as appearance_F,
                 "recollection": dict(recollection),
             }:
@@ -213,6 +215,7 @@ class Candidate:
                 }
                 self._guard.load_state(guard)
                 self._trust.load_state(trust)
+                self._served_share = served_share
                 self._appearance_F = array_again(appearance_F)
                 restore(self._recollection, recollection)
             case _:
@@ -228,9 +231,9 @@ class Candidate:
 
     def _serve(self, frame_index: int) -> None:
         """As far from the source weights towards the last good average as it is trusted."""
-        share = self._trust.share
+        self._served_share = share = self._trust.share
         if not self._trust.is_adapted:
-            self._weights.fall_back()
+            self._fall_back()
         elif share == 1.0:
             self._publish(self._good, frame_index)
         else:
@@ -239,8 +242,13 @@ class Candidate:
 
     def _publish(self, tensors: Mapping[str, Tensor], frame_index: int) -> None:
         """All of it serves, and what serves is what is good."""
+        self._served_share = 1.0
         version = self._weights.publish(tensors, frame_index=frame_index, appearance_F=self._appearance_F)
         self._good = version.tensors
+
+    def _fall_back(self) -> None:
+        self._served_share = 0.0
+        self._weights.fall_back()
 
     def _note(self, appearance_F: np.ndarray | None) -> None:
         """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""

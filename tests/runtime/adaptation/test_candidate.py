@@ -67,6 +67,21 @@ def test_disagreement_on_frames_publishes_it_and_agreement_falls_back(student: n
     assert weights.latest is weights.source
 
 
+def test_as_much_serves_as_is_trusted_now_without_waiting_for_a_step(student: nn.Module) -> None:
+    candidate, weights = learnt(student, is_trusted=False)
+    frozen_HW = np.full((32, 64), 9, np.uint8)
+    for _ in range(READINGS):
+        candidate.weigh(make_prediction(), frozen_HW, distance=1.4)
+    assert holds(weights.latest.tensors, weights.source.tensors, 1.04)
+    (mixed,) = candidate.weigh(make_prediction(version=1), frozen_HW, distance=3.0)
+    assert mixed.num_forwards == 2, "the answer was not that of all that was learnt"
+    assert weights.latest.number == 2 and holds(weights.latest.tensors, weights.source.tensors, 1.1)
+    (whole,) = candidate.weigh(make_prediction(version=2), frozen_HW, distance=3.0)
+    assert whole.num_forwards == 1 and weights.latest.number == 2, "nothing moved"
+    candidate.weigh(make_prediction(version=2), frozen_HW, distance=1.2)
+    assert holds(weights.latest.tensors, weights.source.tensors, 1.02)
+
+
 def test_versions_are_counted_on_after_a_fall_back(student: nn.Module) -> None:
     candidate, weights = learnt(student, is_trusted=True)
     assert weights.fall_back() is weights.source
