@@ -32,6 +32,8 @@ from streams.wording import nearest, shown
 
 __all__ = ["Stream", "StreamNotOpened", "StreamOptions", "UnknownStream", "describe_streams", "open_stream"]
 
+_MOST_CAMERA_DIGITS = 4  # OpenCV counts in hundreds of back ends, some thirty of them, and refuses more than an int
+
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
@@ -123,8 +125,11 @@ def _open_dataset(rest: str, options: StreamOptions) -> Stream:
 
 
 def _open_camera(rest: str, options: StreamOptions) -> Stream:
-    if not rest.isdecimal():
-        raise UnknownStream(f"--stream camera:{shown(rest)}: expected a whole number there; try --stream camera:0")
+    if not rest.isdecimal() or len(rest) > _MOST_CAMERA_DIGITS:
+        raise UnknownStream(
+            f"--stream camera:{shown(rest)}: expected a whole number there, of {_MOST_CAMERA_DIGITS} digits at most; "
+            "try --stream camera:0"
+        )
     return open_camera(int(rest), size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start)
 
 

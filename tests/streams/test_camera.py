@@ -111,7 +111,8 @@ def test_no_camera_there_is_told_in_one_line(capfd) -> None:
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("uri", ["camera:", "camera:front", "camera:-1"])
+@pytest.mark.parametrize("uri", ["camera:", "camera:front", "camera:-1", "camera:00000", "camera:99999999999"])
 def test_a_camera_has_a_number(uri) -> None:
-    with pytest.raises(UnknownStream, match="expected a whole number"):
+    with pytest.raises(UnknownStream, match="expected a whole number") as caught:
         open_stream(uri)
+    assert str(caught.value).isprintable()
