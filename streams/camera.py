@@ -1,17 +1,18 @@
-"""A camera as a live stream: frames stamped when grabbed; one that falls silent is asked again for a while.
+"""A camera as a live stream: frames stamped when grabbed; one that falls silent is opened again, for a while.
 
-Nothing is invented: where the camera gives no picture there is no frame.
+Nothing is invented: where the camera gives no picture there is no frame. A camera has no end: it is closed, or lost.
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import cv2
 
 from streams.capture import Capture
 from streams.frame import Frame
-from streams.protocol import StreamNotOpened
+from streams.protocol import StreamLost, StreamNotOpened
 
 FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 1.0
@@ -21,7 +22,7 @@ _USUAL_FPS = 30.0
 
 
 class Camera:
-    """Frames of an open capture until it is closed, or stays silent for MAX_RETRIES reads in a row.
+    """Frames of camera `number` until it is closed; StreamLost where MAX_RETRIES in a row bring no picture.
 
     `wait` pauses for some seconds between retries; by default `close` cuts the pause short.
     """
@@ -30,14 +31,14 @@ class Camera:
         self,
         capture: Capture,
         *,
-        name: str,
+        number: int,
         fps: float,
         clock: Callable[[], float],
         wait: Callable[[float], object] | None = None,
         start: int = 0,
     ) -> None:
         self._capture = capture
-        self._name = name
+        self._number = number
         self._fps = fps
         self._clock = clock
         self._wait = capture.wait if wait is None else wait
@@ -46,7 +47,7 @@ class Camera:
 
     @property
     def name(self) -> str:
-        return self._name
+        return f"camera_{self._number}"
 
     @property
     def fps(self) -> float:
@@ -70,14 +71,14 @@ class Camera:
 
     def __iter__(self) -> Iterator[Frame]:
         num_failed = 0
-        while num_failed <= MAX_RETRIES and not self._capture.is_closed:
+        while not self._capture.is_closed:
             image_HWC = self._capture.read()
             grabbed_at_s = self._clock()
             if self._capture.is_closed:
                 break
             if image_HWC is None:
                 self._faults["read_error"] += 1
-                self._wait(min(FIRST_RETRY_S * 2**num_failed, LONGEST_RETRY_S))
+                self._retry(num_failed)
                 num_failed += 1
                 continue
             num_failed = 0
@@ -89,25 +90,41 @@ class Camera:
     def close(self) -> None:
         self._capture.close()
 
+    def _retry(self, num_failed: int) -> None:
+        """A handle whose device was unplugged, or reset, stays dead when the device is back."""
+        if num_failed == MAX_RETRIES:
+            self.close()
+            raise StreamLost(
+                f"--stream camera:{self._number}: it gives no pictures any more (opened again {MAX_RETRIES} times); "
+                "connect it, and go on with --resume and the run folder"
+            )
+        self._wait(min(FIRST_RETRY_S * 2**num_failed, LONGEST_RETRY_S))
+        self._capture.reopen()
+
 
 def open_camera(
     number: int, *, size_HW: tuple[int, int] | None, fps: float | None, clock: Callable[[], float], start: int = 0
 ) -> Camera:
     """Opens camera `number` and takes one picture to be sure; StreamNotOpened otherwise. `fps` is asked of it."""
-    handle = cv2.VideoCapture(number)
-    if fps is not None:
-        handle.set(cv2.CAP_PROP_FPS, fps)
-    if not handle.isOpened() or not handle.read()[0]:
-        handle.release()
+    capture = Capture(partial(_open_device, number, fps), size_HW=size_HW)
+    if capture.read() is None:
+        capture.close()
         raise StreamNotOpened(
             f"--stream camera:{number}: no camera gives pictures there; connect one, close other programs that use it, "
             "or try another number"
         )
-    own_fps = handle.get(cv2.CAP_PROP_FPS)
+    own_fps = capture.fps
     return Camera(
-        Capture(handle, size_HW=size_HW),
-        name=f"camera_{number}",
+        capture,
+        number=number,
         fps=own_fps if math.isfinite(own_fps) and own_fps > 0 else fps or _USUAL_FPS,
         clock=clock,
         start=start,
     )
+
+
+def _open_device(number: int, fps: float | None) -> cv2.VideoCapture:
+    device = cv2.VideoCapture(number)
+    if fps is not None:
+        device.set(cv2.CAP_PROP_FPS, fps)
+    return device

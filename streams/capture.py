@@ -3,6 +3,7 @@
 # H height, W width, C channels (RGB)
 
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import cv2
@@ -16,18 +17,21 @@ class Handle(Protocol):
 
     def read(self) -> tuple[bool, np.ndarray | None]: ...
 
+    def get(self, property_: int, /) -> float: ...
+
     def release(self) -> None: ...
 
 
 class Capture:
-    """Reads pictures as uint8 RGB, at `size_HW` where given.
+    """Reads pictures as uint8 RGB, at `size_HW` where given, from what `open_handle` opens.
 
     OpenCV may crash when a capture is released during a read, so whoever comes second releases: `close` when no read is
     under way, else the reader itself.
     """
 
-    def __init__(self, handle: Handle, *, size_HW: tuple[int, int] | None = None) -> None:
-        self._handle = handle
+    def __init__(self, open_handle: Callable[[], Handle], *, size_HW: tuple[int, int] | None = None) -> None:
+        self._open_handle = open_handle
+        self._handle = open_handle()
         self._size_HW = size_HW
         self._in_use = threading.Lock()
         self._closing = threading.Event()
@@ -35,6 +39,11 @@ class Capture:
     @property
     def is_closed(self) -> bool:
         return self._closing.is_set()
+
+    @property
+    def fps(self) -> float:
+        """What OpenCV says; 0 or no finite number where it does not know."""
+        return self._handle.get(cv2.CAP_PROP_FPS)
 
     def read(self) -> np.ndarray | None:
         """The next picture as image_HWC; None where none came this time, or the capture is closed."""
@@ -45,6 +54,14 @@ class Capture:
             return None
         image_HWC = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
         return image_HWC if self._size_HW is None else resize_image(image_HWC, self._size_HW)
+
+    def reopen(self) -> None:
+        """Let go of the handle and open another, in this order: drivers give a device to one at a time."""
+        with self._in_use:
+            if not self.is_closed:
+                self._handle.release()
+                self._handle = self._open_handle()
+        self._release_if_closed()
 
     def wait(self, seconds: float) -> None:
         """Pause, cut short by `close`."""

@@ -105,7 +105,7 @@ def open_video(
             "check that it is complete, or convert it to mp4"
         )
     return Video(
-        Capture(cv2.VideoCapture(file, cv2.CAP_FFMPEG), size_HW=size_HW),
+        Capture(lambda: cv2.VideoCapture(file, cv2.CAP_FFMPEG), size_HW=size_HW),
         name=path.stem,
         fps=fps or (own_fps if math.isfinite(own_fps) and 0 < own_fps <= _HIGHEST_FPS else _USUAL_FPS),
         num_frames=int(num_frames) if num_frames > 0 else None,

@@ -8,33 +8,16 @@ import pytest
 
 from streams.camera import FIRST_RETRY_S, LONGEST_RETRY_S, MAX_RETRIES, Camera
 from streams.capture import Capture
-from streams.stream import StreamNotOpened, UnknownStream, open_stream
+from streams.stream import StreamLost, StreamNotOpened, UnknownStream, open_stream
 from tests.fakes import ManualClock
-
-
-class ScriptedDevice:
-    """Gives a BGR picture for every True of the script, nothing afterwards; a read takes 0.1 s."""
-
-    def __init__(self, script: Iterable[bool], clock: ManualClock) -> None:
-        self._script = iter(script)
-        self._clock = clock
-        self.num_released = 0
-
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        self._clock.advance(0.1)
-        if not next(self._script, False):
-            return False, None
-        return True, np.full((4, 6, 3), (1, 2, 3), np.uint8)
-
-    def release(self) -> None:
-        self.num_released += 1
+from tests.streams.scripted import ScriptedDevice
 
 
 def make_camera(script: Iterable[bool]) -> tuple[Camera, ScriptedDevice, ManualClock, list[float]]:
     clock = ManualClock(0.0)
     device = ScriptedDevice(script, clock)
     waits: list[float] = []
-    camera = Camera(Capture(device, size_HW=(2, 3)), name="camera_0", fps=30.0, clock=clock, wait=waits.append)
+    camera = Camera(Capture(device.open, size_HW=(2, 3)), number=0, fps=30.0, clock=clock, wait=waits.append)
     return camera, device, clock, waits
 
 
@@ -45,23 +28,28 @@ def test_frames_are_stamped_when_grabbed() -> None:
     assert [frame.index for frame in taken] == [0, 1, 2]
     assert [frame.captured_at_s for frame in taken] == pytest.approx([0.1, 0.2, 0.3])
     assert taken[0].image_HWC.tolist() == [[[3, 2, 1]] * 3] * 2
-    assert camera.is_live and camera.num_frames is None
+    assert (camera.name, camera.is_live, camera.num_frames) == ("camera_0", True, None)
 
 
-def test_silence_is_waited_out_and_no_frame_invented() -> None:
-    camera, _, _, waits = make_camera([True, False, False, True, False, True])
+def test_silence_is_waited_out_on_a_handle_opened_anew_and_no_frame_invented() -> None:
+    camera, device, _, waits = make_camera([True, False, False, True, False, True])
     frames = iter(camera)
     assert [next(frames).index for _ in range(3)] == [0, 1, 2]
     assert camera.faults == {"read_error": 3}
     assert waits == pytest.approx([FIRST_RETRY_S, 2 * FIRST_RETRY_S, FIRST_RETRY_S])
+    assert (device.num_opened, device.num_released) == (4, 3)
 
 
-def test_a_camera_that_stays_silent_ends_the_stream_and_is_released() -> None:
+def test_a_camera_that_stays_silent_is_lost_and_released() -> None:
     camera, device, _, waits = make_camera([True])
-    assert len(list(camera)) == 1
+    frames = iter(camera)
+    next(frames)
+    with pytest.raises(StreamLost, match=r"^--stream camera:0: it gives no pictures any more") as caught:
+        next(frames)
+    assert str(caught.value).isprintable()
     assert camera.faults == {"read_error": MAX_RETRIES + 1}
-    assert max(waits) == LONGEST_RETRY_S and sum(waits) < 10
-    assert device.num_released
+    assert max(waits) == LONGEST_RETRY_S and sum(waits) == pytest.approx(6.55)
+    assert device.num_opened == device.num_released == MAX_RETRIES + 1
 
 
 def test_closing_ends_the_iteration_and_releases() -> None:
@@ -70,7 +58,16 @@ def test_closing_ends_the_iteration_and_releases() -> None:
     next(frames)
     camera.close()
     assert list(frames) == []
-    assert device.num_released
+    assert device.num_released == 1
+
+
+def test_closing_while_it_is_silent_is_no_loss() -> None:
+    clock = ManualClock()
+    device = ScriptedDevice([True], clock)
+    capture = Capture(device.open)
+    camera = Camera(capture, number=0, fps=30.0, clock=clock, wait=lambda _: capture.close())
+    assert len(list(camera)) == 1
+    assert device.num_opened == device.num_released == 1
 
 
 def test_closing_during_a_read_leaves_the_release_to_the_reader() -> None:
@@ -87,12 +84,15 @@ def test_closing_during_a_read_leaves_the_release_to_the_reader() -> None:
             self.is_reading = False
             return True, np.zeros((4, 6, 3), np.uint8)
 
+        def get(self, _: int, /) -> float:
+            return 0.0
+
         def release(self) -> None:
             assert not self.is_reading
             self.num_released += 1
 
     device = SlowDevice()
-    capture = Capture(device)
+    capture = Capture(lambda: device)
     reader = threading.Thread(target=capture.read)
     reader.start()
     assert reading.wait(10)
@@ -102,6 +102,21 @@ def test_closing_during_a_read_leaves_the_release_to_the_reader() -> None:
     reader.join(10)
     assert device.num_released == 1
     assert capture.read() is None
+
+
+def test_closing_while_the_device_is_opened_again_releases_what_was_opened() -> None:
+    device = ScriptedDevice([True], ManualClock())
+
+    def open_slowly():
+        if device.num_opened:
+            capture.close()  # as from another thread
+        return device.open()
+
+    capture = Capture(open_slowly)
+    capture.reopen()
+    assert device.num_opened == device.num_released == 2
+    capture.reopen()
+    assert device.num_opened == 2
 
 
 def test_no_camera_there_is_told_in_one_line(capfd) -> None:
