@@ -16,6 +16,7 @@ from streams.protocol import StreamLost, StreamNotOpened
 
 FIRST_RETRY_S = 0.05
 LONGEST_RETRY_S = 1.0
+MAX_QUEUED = 10  # pictures that wait in the driver at most; OpenCV asks Video4Linux for four buffers
 MAX_RETRIES = 10  # in a row; 6.5 seconds in all, longer than a USB camera takes to come back from a reset
 
 _USUAL_FPS = 30.0
@@ -70,16 +71,20 @@ class Camera:
         return dict(self._faults)
 
     def __iter__(self) -> Iterator[Frame]:
+        self._discard_queued()
         num_failed = 0
         while not self._capture.is_closed:
-            image_HWC = self._capture.read()
+            is_grabbed = self._capture.grab()
             grabbed_at_s = self._clock()
+            image_HWC = self._capture.retrieve() if is_grabbed else None
             if self._capture.is_closed:
                 break
             if image_HWC is None:
                 self._faults["read_error"] += 1
-                self._retry(num_failed)
+                self._wait_or_give_up(num_failed)
                 num_failed += 1
+                if not is_grabbed:  # the handle of a device that was unplugged or reset stays dead
+                    self._capture.reopen()
                 continue
             num_failed = 0
             index = self._cursor
@@ -90,16 +95,21 @@ class Camera:
     def close(self) -> None:
         self._capture.close()
 
-    def _retry(self, num_failed: int) -> None:
-        """A handle whose device was unplugged, or reset, stays dead when the device is back."""
+    def _discard_queued(self) -> None:
+        """Pictures from before the iteration, the rest of a run being built meanwhile: they come without a wait."""
+        for _ in range(MAX_QUEUED):
+            asked_at_s = self._clock()
+            if not self._capture.grab() or self._clock() - asked_at_s > 0.5 / self._fps:
+                break
+
+    def _wait_or_give_up(self, num_failed: int) -> None:
         if num_failed == MAX_RETRIES:
             self.close()
             raise StreamLost(
-                f"--stream camera:{self._number}: it gives no pictures any more (opened again {MAX_RETRIES} times); "
+                f"--stream camera:{self._number}: it gives no pictures any more (asked {MAX_RETRIES} times again); "
                 "connect it, and go on with --resume and the run folder"
             )
         self._wait(min(FIRST_RETRY_S * 2**num_failed, LONGEST_RETRY_S))
-        self._capture.reopen()
 
 
 def open_camera(

@@ -15,7 +15,9 @@ from streams.images import resize_image
 class Handle(Protocol):
     """What is used of cv2.VideoCapture."""
 
-    def read(self) -> tuple[bool, np.ndarray | None]: ...
+    def grab(self) -> bool: ...
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]: ...
 
     def get(self, property_: int, /) -> float: ...
 
@@ -47,10 +49,21 @@ class Capture:
 
     def read(self) -> np.ndarray | None:
         """The next picture as image_HWC; None where none came this time, or the capture is closed."""
+        return self.retrieve() if self.grab() else None
+
+    def grab(self) -> bool:
+        """Take the next picture as it is, which is quick once it is there; False where none came, as for `read`."""
         with self._in_use:
-            is_read, picture = (False, None) if self.is_closed else self._handle.read()
-        self._release_if_closed()  # `close` may have come, and left, during the read
-        if not is_read or picture is None:
+            is_grabbed = not self.is_closed and self._handle.grab()
+        self._release_if_closed()  # `close` may have come, and left, during the grab
+        return is_grabbed
+
+    def retrieve(self) -> np.ndarray | None:
+        """What was grabbed, decoded, as image_HWC; None where it is damaged, or the capture is closed."""
+        with self._in_use:
+            is_decoded, picture = (False, None) if self.is_closed else self._handle.retrieve()
+        self._release_if_closed()
+        if not is_decoded or picture is None:
             return None
         image_HWC = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
         return image_HWC if self._size_HW is None else resize_image(image_HWC, self._size_HW)

@@ -8,7 +8,7 @@ import pytest
 from evaluation.scoreboard import Scoreboard
 from runtime.resume import load_run
 from runtime.session import run_session
-from streams.camera import Camera
+from streams.camera import MAX_QUEUED, Camera
 from streams.capture import Capture
 from streams.stream import StreamLost, StreamOptions
 from tests.fakes import ManualClock
@@ -19,7 +19,7 @@ def unplugged_after(num_pictures: int) -> Callable[[str, StreamOptions], Camera]
     """What opens a camera that is gone after so many."""
 
     def open_with(_: str, options: StreamOptions) -> Camera:
-        device = ScriptedDevice([True] * num_pictures, ManualClock())
+        device = ScriptedDevice("q" * (MAX_QUEUED + num_pictures), ManualClock())  # by the run's clock none takes long
         return Camera(
             Capture(device.open, size_HW=options.size_HW),
             number=0,

@@ -1,7 +1,5 @@
 """A scripted device for tests: a camera that gives pictures, falls silent, and is unplugged."""
 
-from collections.abc import Iterable
-
 import cv2
 import numpy as np
 
@@ -9,12 +7,13 @@ from tests.fakes import ManualClock
 
 
 class ScriptedDevice:
-    """Gives a BGR picture for every True of the script, nothing afterwards; a read takes 0.1 s.
+    """Gives what the script says, letter by letter: `#` a picture, 0.1 s after it was asked for, `q` one that waited in
+    the driver, `~` a torn one, `-` nothing, as after the end of the script. Decoding takes 0.05 s.
 
     A handle that gave nothing once is dead from then on, as after an unplug; there is one at a time.
     """
 
-    def __init__(self, script: Iterable[bool], clock: ManualClock) -> None:
+    def __init__(self, script: str, clock: ManualClock) -> None:
         self.script = iter(script)
         self.clock = clock
         self.num_opened = 0
@@ -31,12 +30,18 @@ class ScriptedHandle:
 
     def __init__(self, device: ScriptedDevice) -> None:
         self._device = device
-        self._is_dead = self._is_released = False
+        self._grabbed = ""
+        self._is_released = False
 
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        self._device.clock.advance(0.1)
-        self._is_dead = self._is_dead or not next(self._device.script, False)
-        return (False, None) if self._is_dead else (True, np.full((4, 6, 3), (1, 2, 3), np.uint8))
+    def grab(self) -> bool:
+        if self._grabbed != "-":
+            self._grabbed = next(self._device.script, "-")
+        self._device.clock.advance(0.0 if self._grabbed == "q" else 0.1)
+        return self._grabbed != "-"
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        self._device.clock.advance(0.05)
+        return (True, np.full((4, 6, 3), (1, 2, 3), np.uint8)) if self._grabbed in "#q" else (False, None)
 
     def get(self, property_: int, /) -> float:
         return 30.0 if property_ == cv2.CAP_PROP_FPS else 0.0
