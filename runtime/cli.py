@@ -15,7 +15,7 @@ from importlib import metadata
 
 from runtime.arguments import asks_for_help, print_error
 from runtime.option_words import ConfigError, nearest
-from streams.protocol import StreamNotOpened, UnknownStream
+from streams.protocol import StreamLost, StreamNotOpened, UnknownStream
 
 EXIT_DONE, EXIT_USAGE, EXIT_STREAM, EXIT_MODEL, EXIT_DEVICE, EXIT_DEFECT, EXIT_INTERRUPTED = 0, 2, 3, 4, 5, 70, 130
 DEFAULT_VERB = "run"
@@ -62,7 +62,7 @@ def exit_code(error: Exception) -> int:
     match error:
         case ConfigError() | UnknownStream():
             return EXIT_USAGE
-        case StreamNotOpened():
+        case StreamNotOpened() | StreamLost():
             return EXIT_STREAM
     from models.encoder import ModelUnsuitable  # with torch, which a mistyped option need not wait for
     from models.tensorfile import CheckpointInvalid

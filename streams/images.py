@@ -5,6 +5,7 @@ Images are uint8 RGB, labels uint8 class ids with 255 ignored. Knows no data set
 
 # H height, W width, C channels (RGB), K classes
 
+import re
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # without those that stand in coded data: restarts, stuffing
 
 
 def decode_image(data: bytes) -> np.ndarray | None:
@@ -125,11 +127,25 @@ def _decode(data: bytes, flags: int) -> np.ndarray | None:
 def _is_whole(data: bytes) -> bool:
     """False for what decoders would show as a torn picture, or complain about on the terminal."""
     if data.startswith(_JPEG_START):
-        # The last scan must be closed; thumbnails, which come earlier, have ends of their own.
-        return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
+        return _is_whole_jpeg(data)
     if data.startswith(_PNG_SIGNATURE):
         return _is_whole_png(data)
     return bool(data)
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Walks the segments (ITU-T T.81, annex B: marker, length, content) and the coded data of the scans between them.
+
+    Thumbnails lie within segments and have ends of their own; what follows the end, such as a phone's film, may be
+    anything.
+    """
+    start, has_scan = len(_JPEG_START), False
+    while found := _JPEG_MARKER.search(data, start):
+        if found.group() == _JPEG_END:
+            return has_scan
+        has_scan = has_scan or found.group() == _JPEG_SCAN
+        start = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return False
 
 
 def _is_whole_png(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The Stream protocol and its two errors, below everything that produces frames.
+"""The Stream protocol and its errors, below everything that produces frames.
 
     for frame in stream: ...
     stream.close()
@@ -18,6 +18,10 @@ class UnknownStream(ValueError):
 
 class StreamNotOpened(OSError):
     """The stream is known but its camera, file or directory cannot be read. Exit code 3."""
+
+
+class StreamLost(OSError):
+    """The camera gave frames and gives none any more; a run can go on where it ended. Exit code 3."""
 
 
 class Stream(Protocol):
@@ -56,6 +60,8 @@ class Stream(Protocol):
         """
         ...
 
-    def __iter__(self) -> Iterator[Frame]: ...
+    def __iter__(self) -> Iterator[Frame]:
+        """Returns at the end or once closed; StreamLost where a camera that has no end is gone."""
+        ...
 
     def close(self) -> None: ...

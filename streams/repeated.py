@@ -27,21 +27,21 @@ class Repeated:
             raise ValueError(f"stream.rounds must be at least 1, got {rounds}; leave it out to play once")
         self._open_round = open_round
         self._rounds = rounds
-        self._stream = open_round(0)
-        length = None if self._stream.is_live else self._stream.num_frames
+        stream = open_round(0)
+        length = None if stream.is_live else stream.num_frames
         if not length:
-            self._stream.close()
+            stream.close()
             raise UnknownStream(
-                f"--rounds {rounds}: {self._stream.name} has no known end to begin again after (expected a recording "
+                f"--rounds {rounds}: {stream.name} has no known end to begin again after (expected a recording "
                 "or a preset); leave it out"
             )
         self._length = length
         self._cursor = self._start = start
         self._round, offset = divmod(start, length)
         if offset:
-            self._stream.close()
-            self._stream = open_round(offset)
-        self._past_faults: Counter[str] = Counter()
+            stream.close()
+            stream = open_round(offset)
+        self._playing: tuple[Stream, Counter[str]] = (stream, Counter())  # and the faults of rounds before
         self._is_closed = False
 
     @property
@@ -67,7 +67,8 @@ class Repeated:
     @property
     def faults(self) -> Mapping[str, int]:
         """Faults of all rounds so far, added up."""
-        return self._past_faults + Counter(self._stream.faults)
+        stream, before = self._playing
+        return before + Counter(stream.faults)
 
     def __iter__(self) -> Iterator[Frame]:
         while self._round < self._rounds and not self._is_closed:
@@ -86,7 +87,11 @@ class Repeated:
         self._is_closed = True
         self._stream.close()
 
+    @property
+    def _stream(self) -> Stream:
+        return self._playing[0]
+
     def _rewind(self) -> None:
+        """Replaces the stream and what came before it at once: another thread may be adding up faults."""
         self._stream.close()
-        self._past_faults.update(self._stream.faults)
-        self._stream = self._open_round(0)
+        self._playing = (self._open_round(0), Counter(self.faults))

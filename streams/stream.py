@@ -18,7 +18,7 @@ from streams.camera import open_camera
 from streams.datasets.splits import DEFAULT_FPS, LAYOUTS, open_split
 from streams.directory import list_images
 from streams.images import IMAGE_SUFFIXES
-from streams.protocol import Stream, StreamNotOpened, UnknownStream
+from streams.protocol import Stream, StreamLost, StreamNotOpened, UnknownStream
 from streams.quiet import silence_decoders
 from streams.recording import Loader, Recording, first_readable_HW
 from streams.repeated import Repeated
@@ -30,7 +30,17 @@ from streams.synthetic.weathered import Weathered
 from streams.video import VIDEO_SUFFIXES, open_video
 from streams.wording import nearest, shown
 
-__all__ = ["Stream", "StreamNotOpened", "StreamOptions", "UnknownStream", "describe_streams", "open_stream"]
+__all__ = [
+    "Stream",
+    "StreamLost",
+    "StreamNotOpened",
+    "StreamOptions",
+    "UnknownStream",
+    "describe_streams",
+    "open_stream",
+]
+
+_MOST_CAMERA_DIGITS = 4  # OpenCV counts in hundreds of back ends, some thirty of them, and refuses more than an int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +133,11 @@ def _open_dataset(rest: str, options: StreamOptions) -> Stream:
 
 
 def _open_camera(rest: str, options: StreamOptions) -> Stream:
-    if not rest.isdecimal():
-        raise UnknownStream(f"--stream camera:{shown(rest)}: expected a whole number there; try --stream camera:0")
+    if not rest.isdecimal() or len(rest) > _MOST_CAMERA_DIGITS:
+        raise UnknownStream(
+            f"--stream camera:{shown(rest)}: expected a whole number there, of {_MOST_CAMERA_DIGITS} digits at most; "
+            "try --stream camera:0"
+        )
     return open_camera(int(rest), size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start)
 
 

@@ -94,7 +94,8 @@ def open_video(
     path: Path, *, size_HW: tuple[int, int] | None, fps: float | None, clock: Callable[[], float], start: int = 0
 ) -> Video:
     """Opens the file, StreamNotOpened where it holds no picture. `fps` None: the file's own rate."""
-    probe = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)  # other back ends complain on the terminal about damaged files
+    file = str(path.absolute())  # FFmpeg takes what stands before a colon for a protocol, unless a slash comes first
+    probe = cv2.VideoCapture(file, cv2.CAP_FFMPEG)  # other back ends complain on the terminal about damaged files
     is_playable = probe.isOpened() and any(probe.read()[0] for _ in range(_MAX_LOST_IN_A_ROW))
     num_frames, own_fps = probe.get(cv2.CAP_PROP_FRAME_COUNT), probe.get(cv2.CAP_PROP_FPS)
     probe.release()
@@ -104,7 +105,7 @@ def open_video(
             "check that it is complete, or convert it to mp4"
         )
     return Video(
-        Capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), size_HW=size_HW),
+        Capture(lambda: cv2.VideoCapture(file, cv2.CAP_FFMPEG), size_HW=size_HW),
         name=path.stem,
         fps=fps or (own_fps if math.isfinite(own_fps) and 0 < own_fps <= _HIGHEST_FPS else _USUAL_FPS),
         num_frames=int(num_frames) if num_frames > 0 else None,

@@ -27,16 +27,16 @@ class Weathered:
         self._open_recording = open_recording
         self._sequence = sequence
         self._seed = seed
-        self._recording = open_recording()
-        length = self._recording.num_frames
+        recording = open_recording()
+        length = recording.num_frames
         if not length:
             raise ValueError(
-                f"weather is rendered on finite recordings, and {self._recording.name!r} has no known number of "
+                f"weather is rendered on finite recordings, and {recording.name!r} has no known number of "
                 "frames; play it as it is, or give a data set split"
             )
         self._length = length
         self._cursor = self._start = start
-        self._past_faults: Counter[str] = Counter()
+        self._playing: tuple[Stream, Counter[str]] = (recording, Counter())  # and the faults of passes before
         self._is_closed = False
 
     @property
@@ -62,7 +62,8 @@ class Weathered:
     @property
     def faults(self) -> Mapping[str, int]:
         """Faults of all passes so far, added up."""
-        return self._past_faults + Counter(self._recording.faults)
+        recording, before = self._playing
+        return before + Counter(recording.faults)
 
     def __iter__(self) -> Iterator[Frame]:
         first_visit = self._start // self._length
@@ -85,10 +86,14 @@ class Weathered:
         self._is_closed = True
         self._recording.close()
 
+    @property
+    def _recording(self) -> Stream:
+        return self._playing[0]
+
     def _rewind(self) -> None:
-        self._past_faults.update(self._recording.faults)
+        """Replaces the recording and what came before it at once: another thread may be adding up faults."""
         self._recording.close()
-        self._recording = self._open_recording()
+        self._playing = (self._open_recording(), Counter(self.faults))
 
     def _in_weather(self, frame: Frame, number: int, index: int) -> Frame:
         visit = self._sequence.visits[number]

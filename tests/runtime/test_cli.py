@@ -11,7 +11,7 @@ from runtime.cli import Verb, exit_code, main, usage
 from runtime.option_words import ConfigError
 from runtime.record import RunFolderExists
 from runtime.web.server import PortBusy
-from streams.protocol import StreamNotOpened, UnknownStream
+from streams.protocol import StreamLost, StreamNotOpened, UnknownStream
 
 
 def verbs_that(raise_: BaseException | None = None) -> dict[str, Verb]:
@@ -58,6 +58,7 @@ def test_other_verbs_are_named_first(capsys) -> None:
         (RunFolderExists("--x"), 2),
         (PortBusy("--x"), 2),
         (StreamNotOpened("--x"), 3),
+        (StreamLost("--x"), 3),
         (CheckpointInvalid("--x"), 4),
         (RuntimeError("CUDA error: device lost"), 5),
         (RuntimeError("something else"), 70),

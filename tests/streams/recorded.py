@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streams.quiet import silence_decoders
+
 
 def make_image(number: int, *, size_HW: tuple[int, int] = (24, 32)) -> np.ndarray:
     """An RGB image whose red is the number; flat, so that lossy coding keeps it."""
@@ -40,6 +42,7 @@ def write_camvid(data: Path, *, split: str = "test_day", num: int = 4, size_HW: 
 
 def write_video(path: Path, *, num: int = 12, fps: float = 10.0) -> Path:
     """A Motion JPEG file of 48x64 frames; the red of frame i is 20 i, up to 255."""
+    silence_decoders()  # FFmpeg asks once how loud it may be, for writing too
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
     for number in range(num):
         writer.write(make_image(min(20 * number, 255), size_HW=(48, 64))[..., ::-1])

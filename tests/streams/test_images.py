@@ -1,5 +1,6 @@
 """Images in and out of bytes: what comes back is what went in, and damage is told from pictures."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -16,6 +17,18 @@ from streams.images import (
 )
 
 COLORS_K3 = np.array([[10, 20, 30], [200, 100, 50]], np.uint8)
+
+
+def encode_progressive(image_HWC: np.ndarray) -> bytes:
+    """JPEG of several scans, with restarts in them."""
+    parameters = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 1]
+    return bytes(cv2.imencode(".jpg", image_HWC[..., ::-1], parameters)[1])
+
+
+def with_thumbnail(image_HWC: np.ndarray) -> bytes:
+    """JPEG with a smaller one, whole, in its first segment, as cameras write it."""
+    data, thumbnail = encode_jpeg(image_HWC), encode_jpeg(image_HWC[::4, ::4])
+    return data[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + data[2:]
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -39,7 +52,15 @@ def test_jpeg_is_the_same_picture_nearly() -> None:
     assert np.abs(decoded.astype(int) - image_HWC).max() <= 4
 
 
-@pytest.mark.parametrize("encode", [encode_png, encode_jpeg])
+@pytest.mark.parametrize("encode", [encode_png, encode_jpeg, encode_progressive, with_thumbnail])
+@pytest.mark.parametrize("appended", [b"\xff\xda", b"\x00\x00\x00\x18ftypmp42\xff\xda\x00", b"\xff\xd8\xff\xd9"])
+def test_what_follows_a_picture_in_its_file_does_not_matter(encode, appended) -> None:
+    data = encode(noise(32, 32, 3))
+    whole = decode_image(data)
+    assert whole is not None and np.array_equal(decode_image(data + appended), whole)
+
+
+@pytest.mark.parametrize("encode", [encode_png, encode_jpeg, encode_progressive, with_thumbnail])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_file_cut_short_is_no_picture(encode, share) -> None:
     data = encode(noise(32, 32, 3))

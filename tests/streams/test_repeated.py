@@ -98,6 +98,20 @@ def test_a_round_opened_while_the_stream_is_closed_is_closed_too() -> None:
     assert len(opened) == 2 and opened[-1].is_closed
 
 
+def test_faults_are_counted_once_while_the_next_round_is_being_opened() -> None:
+    opened, counted = [], []
+
+    def open_round(start):
+        if opened:
+            counted.append(stream.faults)  # as from another thread
+        opened.append(Short(start))
+        return opened[-1]
+
+    stream = Repeated(open_round, rounds=3)
+    assert len(list(stream)) == 12
+    assert counted == [{"decode_error": 1}, {"decode_error": 2}]
+
+
 def test_what_has_no_end_is_not_repeated() -> None:
     endless = Short(0, promised=None)
     with pytest.raises(UnknownStream, match=r"^--rounds 2: short has no known end to begin again after \(.*; leave"):

@@ -39,6 +39,12 @@ def test_size_and_rate_can_be_asked_for(tmp_path) -> None:
     assert next(iter(stream)).image_HWC.shape == (24, 32, 3)
 
 
+@pytest.mark.parametrize("name", ["2024-01-01T12:30:00.avi", "cam:1.avi", "file:v.avi"])
+def test_a_name_with_a_colon_is_that_of_a_file(tmp_path, monkeypatch, name) -> None:
+    monkeypatch.chdir(write_video(tmp_path / name).parent)
+    assert len(list(open_stream(name))) == 12
+
+
 def test_a_torn_frame_leaves_a_gap(tmp_path) -> None:
     path = write_video(tmp_path / "v.avi")
     tear_frame(path, 5)

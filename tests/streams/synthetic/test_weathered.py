@@ -73,6 +73,21 @@ def test_lost_frames_leave_a_gap_and_are_counted_over_all_passes() -> None:
     assert stream.faults == {"decode_error": 3}
 
 
+def test_faults_are_counted_once_while_the_next_pass_is_being_opened() -> None:
+    opened: list[Recording] = []
+    counted: list[Mapping[str, int]] = []
+
+    def open_recording() -> Recording:
+        if opened:
+            counted.append(stream.faults)  # as from another thread
+        opened.append(Recording(4, frozenset({2})))
+        return opened[-1]
+
+    stream = Weathered(open_recording, CLEAR_RAIN_CLEAR, seed=0)
+    assert len(list(stream)) == 9
+    assert counted == [{"decode_error": 1}, {"decode_error": 2}]
+
+
 @pytest.mark.parametrize("start", [0, 3, 4, 6, 11, 12])
 def test_a_later_start_gives_the_same_frames(start: int) -> None:
     whole = list(Weathered(lambda: Recording(4), CLEAR_RAIN_CLEAR, seed=2))
