@@ -1,4 +1,4 @@
-"""README, ARCHITECTURE, CONTRIBUTING and docs name what exists: commands, options, files, metrics, endpoints, exit codes."""
+"""README, ARCHITECTURE, CONTRIBUTING and docs name what exists: commands, options, files, metrics, endpoints, codes."""
 
 import dataclasses
 import re
