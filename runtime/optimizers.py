@@ -25,6 +25,7 @@ class _Uncompiled:
     """Bookkeeping that `torch.optim.Optimizer` decorates against compilation, as it is within."""
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
     state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
     load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 

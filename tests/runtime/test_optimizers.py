@@ -134,7 +134,8 @@ for kind in (SGD, Adam, AdamW):
     optimizer = kind([parameter], lr=0.1)
     optimizer.step()
     optimizer.load_state_dict(optimizer.state_dict())
-    assert parameter.item() < 1.0
+    optimizer.zero_grad()
+    assert parameter.item() < 1.0 and parameter.grad is None
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
