@@ -38,7 +38,7 @@ class StreamConfig:
     data: Path | None = None
     """Folder of the data set."""
     fps: float | None = None
-    """Frames per second a recording is played at; its own rate by default."""
+    """Frames per second a recording or a preset is played at; its own rate by default."""
     max_frames: int | None = None
     """Stop after so many frames."""
     rounds: int = 1
@@ -120,10 +120,10 @@ class AdaptationConfig:
     """guarded: learn away from the source, serve what is worth it; bare: learn from every frame, serve every outcome;
     the method's own by default."""
     budget: int = 16
-    """Frames after a detected shift of which every one is learned from; of later ones one in eight is."""
+    """After a shift, learn from every one of so many frames, then from one in eight."""
     serve_below: float = 0.985
-    """Serve what was learnt where it answers as frozen on less than this share of pixels, the more the less it does
-    and the further the weather is from the source; 1 serves all of it always."""
+    """What was learnt serves where it answers as frozen on less than this share of pixels; the lower that is, and the
+    further the weather from the source, the more of it. 1 serves all of it always."""
 
     def __post_init__(self) -> None:
         parse_components(self.with_)
@@ -192,7 +192,7 @@ class RunConfig:
     turn with it, as in lockstep; off: watch for shifts, never learn."""
     latency: str | None = None
     """Play pace lockstep on a simulated clock, where an answer and a step take P+S ms, or as long as here (measured),
-    or as in the run of this folder (best one in lockstep); a version serves from its step's end on."""
+    or as in the run in the folder named here (best one in lockstep); a version serves from its step's end on."""
     threads: str | None = None
     """Compute threads of prediction and of learning as N+M, say 1+1; by the number of cores by default."""
     seed: int = 0
