@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import inspect
 import io
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,12 +18,12 @@ from typing import Any, TypeVar
 import tyro
 
 from runtime.help_page import laid_out
+from runtime.misreadings import one_line
 from runtime.option_words import ConfigError, option_of
 
 Config = TypeVar("Config")
 NO_BASES: Mapping[str, Callable[[Path], Any]] = {}
 HELP = frozenset({"--help", "-h"})
-BOX = "\u2502\u256d\u256e\u2570\u256f\u2500"  # the frame tyro draws around messages
 
 
 def parse(
@@ -56,7 +55,7 @@ def parse(
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise ConfigError(_one_line(_from_tyro(errors.getvalue(), config_type), prog)) from None
+        raise ConfigError(one_line(_from_tyro(errors.getvalue(), config_type), prog)) from None
     if unknown:
         raise ConfigError(_unknown(unknown[0], [*_options(config_type), *bases], prog))
     return config
@@ -141,22 +140,6 @@ def _unknown(argument: str, options: list[str], prog: str) -> str:
     close = difflib.get_close_matches(argument.split("=")[0], options, n=3, cutoff=0.5)
     hint = f"nearest: {', '.join(close)}" if close else f"see {prog} --help"
     return f"{argument}: no such option of {prog}; {hint}"
-
-
-def _one_line(boxed: str, prog: str) -> str:
-    """The message inside tyro's box, without frame, title and footer."""
-    lines: list[str] = []
-    for line in boxed.splitlines():
-        text = line.strip(BOX + " ")
-        if line.strip().startswith(BOX[1]) or not text:
-            if lines and not text:
-                break
-            continue
-        lines.append(text)
-    message = " ".join(lines).removeprefix("Error parsing ")
-    if checked := re.match(r"\w+: (--.+)", message):  # a section's own check, complete with its remedy
-        return checked[1]
-    return f"{message or 'the arguments cannot be read'}; see {prog} --help"
 
 
 def print_error(message: str) -> None:

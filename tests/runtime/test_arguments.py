@@ -56,9 +56,13 @@ def test_options_of_all_sections_are_given_by_their_own_name() -> None:
         (["--no-wep"], "--no-wep: no such option of udaseg-runtime"),
         (["rain_sequence"], "rain_sequence: no such option of udaseg-runtime"),
         (["--qqqqqqqq"], "--qqqqqqqq: no such option of udaseg-runtime; see udaseg-runtime --help"),
-        (["--seed", "many"], "--seed: invalid literal for int() with base 10: 'many'; see udaseg-runtime --help"),
-        (["--pace", "fast"], "invalid choice 'fast' for argument '--pace'. Expected one of ('live', "),
-        (["--seed"], "Missing value for argument '--seed'"),
+        (["--seed", "many"], "--seed many: expected a whole number; see udaseg-runtime --help"),
+        (["--max-frames", "all"], "--max-frames all: expected a whole number; see udaseg-runtime --help"),
+        (["--fps", "fast"], "--fps fast: expected a number; see udaseg-runtime --help"),
+        (["--replay-mb", "x"], "--replay-mb x: expected a number; see udaseg-runtime --help"),
+        (["--pace", "lokstep"], "--pace lokstep: expected live or lockstep or max; nearest: lockstep"),
+        (["--trainable", "heads"], "--trainable heads: expected adapters or adapters+head or full or head or norm; nearest: "),
+        (["--seed"], "--seed: a value is missing after it; give one or leave the option out"),
         (["--config"], "--config: a TOML file is missing after it; give one or leave the option out"),
         (["--config", "a", "--config=b"], "--config: given twice"),
         (["--config="], "--config .: cannot be read (Is a directory); give a TOML file"),
@@ -88,7 +92,8 @@ def test_verbs_without_files_do_not_offer_one() -> None:
 
 
 def test_a_required_option_is_asked_for() -> None:
-    assert "--out" in refusal(config_type=PretrainConfig)
+    message = refusal(config_type=PretrainConfig)
+    assert message.startswith("--out: expected, and missing; add --out PATH, or see udaseg-runtime pretrain --help")
 
 
 def test_help_goes_to_the_output_and_ends_well(capsys) -> None:
