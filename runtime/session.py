@@ -110,7 +110,7 @@ class Session:
             events_bytes=origin.events_bytes,
         )
         self._held = self._held or hold(origin.run_dir)  # a new folder is there only now
-        self._console = Terminal()
+        self._console = Terminal(on_fault=lambda detail: self._note_fault("terminal", detail))
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
         self._summary = SummaryBuilder(describe_environment(device_name(parts.device)))
