@@ -1,5 +1,8 @@
 """Settings are checked where they are made and refused in one line."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +77,20 @@ def test_a_value_out_of_range_names_its_option(section, values) -> None:
     (name, value), *_ = values.items()
     with pytest.raises(ConfigError, match=f"^--{name.replace('_', '-')} {value}: expected .+; .+$"):
         section(**values)
+
+
+@pytest.mark.parametrize(
+    ("option", "sections"),
+    [
+        ("--stream", {"stream": StreamConfig(stream=os.fsdecode(b"caf\xe9/in"))}),
+        ("--library", {"library": LibraryConfig(library=Path(os.fsdecode(b"caf\xe9/in")))}),
+        ("--run-dir", {"run": RunConfig(run_dir=Path(os.fsdecode(b"caf\xe9/in")))}),
+    ],
+)
+def test_a_path_that_no_file_of_settings_could_hold_is_refused(option, sections) -> None:
+    with pytest.raises(ConfigError, match=f"^{option} caf\udce9/in: expected a path in UTF-8; rename what it names$"):
+        RuntimeConfig(**sections)
+    RuntimeConfig(stream=StreamConfig(stream="caf\u00e9/\U0001f697"))
 
 
 @given(st.integers(32, 8192), st.integers(32, 8192))
