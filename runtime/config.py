@@ -223,7 +223,7 @@ class RunConfig:
             require(
                 self.adapt != "inline", "--latency", self.latency, "learning in gaps or beside", "leave --adapt out"
             )
-        require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
+        require(0 <= self.seed < 2**63, "--seed", self.seed, "0 to below 2^63", "try 0")  # generators take no more
         require(
             self.shadow is None or 0 <= self.shadow <= 1, "--shadow", self.shadow, "0 to 1", "0 turns the shadow off"
         )

@@ -66,6 +66,7 @@ def test_defaults_are_the_documented_run() -> None:
         (LibraryConfig, {"library_mb": -1.0}),
         (LibraryConfig, {"library_mb": float("nan")}),
         (RunConfig, {"seed": -1}),
+        (RunConfig, {"seed": 2**63}),
         (RunConfig, {"shadow": 1.1}),
         (RunConfig, {"checkpoint_every_s": 0.0}),
         (RunConfig, {"threads": "2"}),
