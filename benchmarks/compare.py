@@ -16,12 +16,12 @@ from rich.console import Console
 
 from benchmarks.cells import Cell, Launch, code_note, plain_name, run_cells
 from benchmarks.method_words import adaptation_of, method_of, model_of
-from benchmarks.options import check_at_least, check_names, with_exam
+from benchmarks.options import check_at_least, check_each_once, check_names, check_seeds, with_exam
 from evaluation.compare import compare
 from evaluation.comparison_tables import rich_tables, write_comparison
 from evaluation.oracle import Oracle
 from runtime.config import ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
-from runtime.option_words import ConfigError, parse_latency
+from runtime.option_words import parse_latency
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
 RECORDED = "recorded"
@@ -50,12 +50,12 @@ class CompareConfig:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     def __post_init__(self) -> None:
-        check_names("--methods", ",".join(method_of(words) for words in self.methods.split(",")), Oracle().methods)
+        check_each_once("--methods", self.methods, self.methods.split(","))
         for words in self.methods.split(","):
+            check_names("--methods", method_of(words), Oracle().methods)
             adaptation_of(words)
             model_of(words, self.model)
-        if not all(seed.isdigit() for seed in self.seeds.split(",")):
-            raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
+        check_seeds(self.seeds)
         if self.latency is not None and self.latency != RECORDED:
             parse_latency(self.latency)
         check_at_least("--jobs", self.jobs, 1)

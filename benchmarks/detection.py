@@ -20,7 +20,7 @@ from benchmarks.conditions import describe
 from benchmarks.detection_readings import CalibratedSource, Readings, calibrated_source, frozen_changes, read_trial
 from benchmarks.detection_streams import RAMP, Trial, drive_trial, places_trial, preset_trial, recorded_trial
 from benchmarks.detection_tables import Outcome, detection_tables
-from benchmarks.options import check_at_least, check_names
+from benchmarks.options import check_at_least, check_names, check_seeds
 from benchmarks.results import Result, check_save_name, options_of, publish
 from evaluation.detection import score_detections
 from runtime.arguments import parse
@@ -72,8 +72,7 @@ class DetectionConfig:
     def __post_init__(self) -> None:
         check_names("--streams", self.streams, PRESETS)
         check_names("--data-streams", self.data_streams, PRESETS)
-        if not all(seed.isdigit() for seed in self.seeds.split(",")):
-            raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
+        check_seeds(self.seeds)
         if (self.data is None) != (self.data_checkpoint is None):
             raise ConfigError("--data: goes with --data-checkpoint, one without the other measures nothing; give both")
         check_at_least("--drives", self.drives, 1)

@@ -1,6 +1,7 @@
 """What the options of benchmarks must satisfy, and what they begin with; each check raises ConfigError, one line."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from benchmarks.conditions import usable_cores
@@ -17,10 +18,26 @@ def with_exam(replay: ReplayConfig) -> ReplayConfig:
 
 
 def check_names(option: str, given: str, known: Collection[str]) -> None:
-    """Every comma-separated name must be known."""
-    for name in given.split(","):
+    """Every comma-separated name must be known, and there once."""
+    names = given.split(",")
+    for name in names:
         if name not in known:
             raise ConfigError(f"{option} {given}: {name!r} is not known; {nearest(name, list(known))}")
+    check_each_once(option, given, names)
+
+
+def check_seeds(given: str) -> None:
+    """Comma-separated seeds of runs, each once: two runs of one seed are one."""
+    words = given.split(",")
+    if not all(re.fullmatch("[0-9]{1,18}", word) for word in words):
+        raise ConfigError(f"--seeds {given}: expected whole numbers below 10^18 and commas; for example --seeds 0,1,2")
+    check_each_once("--seeds", given, [int(word) for word in words])
+
+
+def check_each_once(option: str, given: str, values: Sequence[object]) -> None:
+    """What is given twice would be run twice, in one place."""
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{option} {given}: expected each once; leave out what is there again")
 
 
 def check_at_least(option: str, value: int, least: int) -> None:

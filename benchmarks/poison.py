@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.conditions import describe
 from benchmarks.method_words import named
-from benchmarks.options import check_at_least, check_names
+from benchmarks.options import check_at_least, check_names, check_seeds
 from benchmarks.poisoned import LESSONS, STARTS, STRETCH, Plan, PoisonedStream, poisoned_methods
 from benchmarks.poisoned_pictures import PICTURES
 from benchmarks.results import Result, check_save_name, options_of, publish
@@ -33,7 +33,7 @@ from runtime.arguments import parse
 from runtime.build import build
 from runtime.config import AdaptationConfig, ModelConfig, Policy, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig
 from runtime.observer import Event
-from runtime.option_words import ConfigError, parse_size
+from runtime.option_words import parse_size
 from streams.stream import Stream, StreamOptions
 from streams.synthetic.stream import DEFAULT_SIZE_HW
 
@@ -75,8 +75,7 @@ class PoisonConfig:
     def __post_init__(self) -> None:
         check_names("--kinds", self.kinds, (*PICTURES, *LESSONS))
         check_names("--starts", self.starts, STARTS)
-        if not all(seed.isdigit() for seed in self.seeds.split(",")):
-            raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
+        check_seeds(self.seeds)
         check_at_least("--before", self.before, 10)
         check_at_least("--poison", self.poison, 1)
         check_at_least("--after", self.after, WINDOW)

@@ -17,14 +17,13 @@ from pathlib import Path
 from benchmarks.cells import Cell, Launch, code_note, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.figures import QualityFigures, overview_table, quality_figures, visit_table
-from benchmarks.options import check_at_least, check_names, with_exam
+from benchmarks.options import check_at_least, check_each_once, check_names, check_seeds, with_exam
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table
 from evaluation.oracle import ORACLE, Oracle
 from runtime.arguments import parse
 from runtime.config import RunConfig, RuntimeConfig, WebConfig
 from runtime.config_file import load_toml
-from runtime.option_words import ConfigError
 from streams.synthetic.sequences import PRESETS
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
@@ -63,8 +62,8 @@ class QualityConfig:
 
     def __post_init__(self) -> None:
         check_names("--methods", self.methods, Oracle().methods)
-        if not all(seed.isdigit() for seed in self.seeds.split(",")):
-            raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 0,1,2")
+        check_each_once("--streams", self.streams, self.streams.split(","))
+        check_seeds(self.seeds)
         check_at_least("--jobs", self.jobs, 1)
         check_save_name(self.save)
 

@@ -19,7 +19,7 @@ from statistics import fmean
 from benchmarks.cells import Cell, Launch, code_note, codes_of, plain_name, run_cells
 from benchmarks.conditions import describe
 from benchmarks.method_words import adaptation_of, named, with_setting
-from benchmarks.options import check_at_least, check_names
+from benchmarks.options import check_at_least, check_names, check_seeds
 from benchmarks.results import Result, check_save_name, options_of, publish
 from benchmarks.table import Table, decimal
 from evaluation.run_folder import lookup, number, read_summary
@@ -73,8 +73,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_names("--methods", self.methods, [name for name, entry in METHODS.items() if entry.build is not None])
         check_names("--streams", self.streams, PRESETS)
-        if not all(seed.isdigit() for seed in self.seeds.split(",")):
-            raise ConfigError(f"--seeds {self.seeds}: expected whole numbers and commas; for example --seeds 10,11")
+        check_seeds(self.seeds)
         if self.factor <= 1:
             raise ConfigError(f"--factor {self.factor:g}: expected above 1; try 4")
         check_at_least("--rates", self.rates, 1)

@@ -10,8 +10,11 @@ is resampled for itself: the sequence of weather is the experiment's design, not
 scored on the same draw, and so are runs of other methods on the same frames, hence differences are paired.
 
 A block is 25 frames: 2.5 s at the default rate, in which a car ahead leaves the picture; still three to a visit of the
-presets. Over seeds, a replicate draws runs with replacement and one replicate of each, so that both sources of
-chance count. With few visits and seeds such intervals are, like all bootstrap intervals, somewhat too narrow.
+presets. In a shorter visit it is a third of it, the most that Politis and White allow (2004, "Automatic block-length
+selection for the dependent bootstrap"): in a circle a block as long as the visit is the visit, and every draw the same.
+A visit of a single slice still is the same in every draw. Over seeds, a replicate draws runs with replacement and one
+replicate of each, so that both sources of chance count. With few or short visits and few seeds such intervals are, like
+all bootstrap intervals, somewhat too narrow.
 """
 
 # N slices of a run or a visit, R replicates, K classes (rows: truth, columns: prediction)
@@ -25,6 +28,7 @@ import numpy as np
 from evaluation.slices import Slices
 
 BLOCK_FRAMES = 25
+BLOCKS_PER_VISIT = 3  # at least
 NUM_REPLICATES = 1000
 LEVEL = 0.95
 
@@ -56,9 +60,11 @@ def resample(slices: Slices, *, seed: int, num_replicates: int = NUM_REPLICATES)
     served, frozen = _Harmonic(num_replicates), _Harmonic(num_replicates)
     for visit in slices.visits:
         of_visit_N = slices.visit_N == visit
+        num = int(of_visit_N.sum())
+        block = round(BLOCK_FRAMES / slices.num_frames_N[of_visit_N].max())
         weights_RN = block_weights(
-            int(of_visit_N.sum()),
-            block=max(1, round(BLOCK_FRAMES / slices.num_frames_N[of_visit_N].max())),
+            num,
+            block=max(1, min(block, num // BLOCKS_PER_VISIT)),
             num_replicates=num_replicates,
             rng=np.random.default_rng([seed, visit]),
         )

@@ -41,7 +41,7 @@ def write_report(run_dir: Path) -> Path:
     run_dir = Path(run_dir)
     target = run_dir / REPORT_NAME
     partial = run_dir / f".{REPORT_NAME}.partial"
-    partial.write_text(render(read_run(run_dir)), encoding="utf-8")
+    partial.write_text(render(read_run(run_dir)), encoding="utf-8", errors="replace")  # a folder's name may be no text
     os.replace(partial, target)
     return target
 

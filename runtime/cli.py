@@ -64,7 +64,9 @@ def exit_code(error: Exception) -> int:
             return EXIT_USAGE
         case StreamNotOpened() | StreamLost():
             return EXIT_STREAM
-    from models.encoder import ModelUnsuitable  # with torch, which a mistyped option need not wait for
+    from torch import OutOfMemoryError  # slow, and a mistyped option need not wait for it
+
+    from models.encoder import ModelUnsuitable
     from models.tensorfile import CheckpointInvalid
     from runtime.record import RunFolderExists
     from runtime.web.server import PortBusy
@@ -74,6 +76,8 @@ def exit_code(error: Exception) -> int:
             return EXIT_MODEL
         case ModelUnsuitable() | RunFolderExists() | PortBusy():
             return EXIT_USAGE
+        case OutOfMemoryError():
+            return EXIT_DEVICE
     return EXIT_DEVICE if "CUDA error" in str(error) else EXIT_DEFECT
 
 

@@ -6,13 +6,15 @@ below takes values.
 """
 
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 from runtime.option_words import (
     ConfigError,
     nearest,
+    option_of,
     parse_components,
     parse_latency,
     parse_size,
@@ -221,7 +223,7 @@ class RunConfig:
             require(
                 self.adapt != "inline", "--latency", self.latency, "learning in gaps or beside", "leave --adapt out"
             )
-        require(self.seed >= 0, "--seed", self.seed, "0 or more", "any whole number will do")
+        require(0 <= self.seed < 2**63, "--seed", self.seed, "0 to below 2^63", "try 0")  # generators take no more
         require(
             self.shadow is None or 0 <= self.shadow <= 1, "--shadow", self.shadow, "0 to 1", "0 turns the shadow off"
         )
@@ -256,3 +258,10 @@ class RuntimeConfig:
     library: LibraryConfig = field(default_factory=LibraryConfig)
     run: RunConfig = field(default_factory=RunConfig)
     web: WebConfig = field(default_factory=WebConfig)
+
+    def __post_init__(self) -> None:
+        """A file name may hold any bytes; one that is no text fits into no config.toml, which is to be read back."""
+        for section in fields(self):
+            for option, value in asdict(getattr(self, section.name)).items():
+                is_text = re.search("[\ud800-\udfff]", str(value)) is None  # bytes that were not UTF-8
+                require(is_text, option_of(option), value, "a path in UTF-8", "rename what it names")

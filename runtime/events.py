@@ -267,7 +267,7 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something failed and the run goes on. `component` is capture, inference, learner, library, record or web."""
+    """Something failed, the run goes on. `component` is capture, inference, learner, library, record, web, terminal."""
 
     component: str
     detail: str

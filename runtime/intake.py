@@ -49,7 +49,7 @@ class FrameCheck:
         size_HW = _image_size(item.image_HWC)
         if size_HW is None:
             return "the image is not uint8 of shape (H, W, 3)"
-        if item.label_HW is not None and not _is_label(item.label_HW, size_HW):
+        if item.label_HW is not None and not (_is_label(item.label_HW) and item.label_HW.shape == size_HW):
             return "the label is not uint8 of the image's height and width"
         self._size_HW = self._size_HW or size_HW
         if size_HW != self._size_HW:
@@ -63,9 +63,11 @@ def index_of(item: object) -> int:
 
 
 def captured(item: object, at_s: float) -> FrameCaptured:
-    """The event of its capture, whatever the item is."""
-    label_HW, domain = (item.label_HW, item.domain) if isinstance(item, Frame) else (None, None)
-    return FrameCaptured(index_of(item), at_s, label_HW=label_HW, domain=domain)
+    """The event of its capture, whatever the item is; with a label that can be scored, also of an unusable image."""
+    if not isinstance(item, Frame):
+        return FrameCaptured(index_of(item), at_s)
+    label_HW = item.label_HW if _is_label(item.label_HW) else None
+    return FrameCaptured(index_of(item), at_s, label_HW=label_HW, domain=item.domain)
 
 
 class Freshness:
@@ -118,5 +120,5 @@ def _image_size(image_HWC: object) -> tuple[int, int] | None:
     return (height, width) if num_channels == 3 and height and width else None
 
 
-def _is_label(label_HW: object, size_HW: tuple[int, int]) -> bool:
-    return isinstance(label_HW, np.ndarray) and label_HW.dtype == np.uint8 and label_HW.shape == size_HW
+def _is_label(label_HW: object) -> bool:
+    return isinstance(label_HW, np.ndarray) and label_HW.dtype == np.uint8 and label_HW.ndim == 2

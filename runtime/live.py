@@ -35,7 +35,7 @@ from streams.stream import Stream
 
 POLL_S = 0.1  # how often stop and heartbeats are looked at while nothing happens
 ROOM_FOR_ANSWERS = 256  # events waiting to be dispatched, from which inference waits: some forty answers with pictures
-MAX_WAITING_EVENTS = 4096  # from which capture waits as well
+MAX_WAITING_EVENTS = 512  # from which capture waits too: some 130 frames later, whose labels weigh 17 MB at 256x512
 DRAIN_S = 2.0  # for the workers to finish, once the end was asked for or one of them failed
 
 

@@ -1,10 +1,12 @@
 """Where a run begins: at the first frame in a new folder, or where an earlier process stopped, in the old one.
 
-Asked before anything slow is built. It reads checkpoints and changes nothing.
+Asked before anything slow is built: until `settled` it reads checkpoints and changes nothing.
 """
 
 import contextlib
+import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -25,12 +27,15 @@ MAX_NAME = 80  # characters of a stream in the name of a run folder; file system
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """`checkpoint` is None for a run that begins at the first frame; `detail` says what a resumed run has lost."""
+    """`checkpoint` is None for a run that begins at the first frame; `detail` says what a resumed run has lost, and
+    `is_unnamed` that nobody chose the name of the folder.
+    """
 
     run_dir: Path
     is_resumed: bool = False
     checkpoint: Checkpoint | None = None
     detail: str = ""
+    is_unnamed: bool = False
 
     @property
     def next_frame(self) -> int:
@@ -43,8 +48,8 @@ class Origin:
 
     @property
     def events_bytes(self) -> int | None:
-        """The length at which the record of events goes on; None in a new folder."""
-        if not self.is_resumed:
+        """The length at which the record of events goes on; None where the folder is still to be made."""
+        if not self.is_resumed and not self.is_unnamed:
             return None
         return 0 if self.checkpoint is None else self.checkpoint.events_bytes
 
@@ -73,9 +78,10 @@ def find_origin(config: RuntimeConfig) -> Origin:
     """Raises RunFolderExists, ConfigError, and CheckpointInvalid where no checkpoint of a resumed run is whole."""
     run_dir = config.run.resume
     if run_dir is None:
-        run_dir = config.run.run_dir or default_run_dir(config)
-        refuse_existing(run_dir)
-        return Origin(run_dir)
+        if config.run.run_dir is None:
+            return Origin(default_run_dir(config), is_unnamed=True)
+        refuse_existing(config.run.run_dir)
+        return Origin(config.run.run_dir)
     refuse_changes(config)
     folder = run_dir / "checkpoints"
     found = newest_checkpoint(folder)
@@ -90,6 +96,22 @@ def find_origin(config: RuntimeConfig) -> Origin:
     elif (first := _first_unrecorded(run_dir / "events.jsonl", found.checkpoint)) < found.checkpoint.next_frame:
         lost.append(f"events of frames {first} to {found.checkpoint.next_frame - 1} were lost by the disk")
     return Origin(run_dir, True, found.checkpoint, "; ".join(lost))
+
+
+def settled(origin: Origin) -> Origin:
+    """With an unnamed folder made: NAME, or NAME-2, NAME-3, ... where runs begun in the same second were faster."""
+    if not origin.is_unnamed:
+        return origin
+    for number in itertools.count(1):
+        run_dir = origin.run_dir if number == 1 else Path(f"{origin.run_dir}-{number}")
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError:  # the record meets it too, and says what it costs
+            break
+        return dataclasses.replace(origin, run_dir=run_dir)
+    return dataclasses.replace(origin, is_unnamed=False)
 
 
 def default_run_dir(config: RuntimeConfig) -> Path:

@@ -8,10 +8,11 @@
 Reads a status; draws on a thread of its own, never on the one that observes.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol  # Any: JSON of the summary
+from typing import IO, Any, Protocol  # Any: JSON of the summary
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -38,11 +39,30 @@ class TerminalPanel(Protocol):
 
 
 class Terminal(Console):
-    """A console that says so when nobody reads it any more, as in `| head`; rich's own would exit with 1."""
+    """A console that says so when nobody reads it any more, as in `| head`; rich's own would exit with 1.
+
+    One that cannot be written (a full disk, a terminal that was closed) is no reason to end a run: `on_fault` is told
+    once, on the thread that wrote, and what is printed from then on goes nowhere, `print` and the flush at the end too.
+    """
+
+    def __init__(self, *, on_fault: Callable[[str], None], file: IO[str] | None = None) -> None:
+        super().__init__(file=file)
+        self._on_fault = on_fault
 
     def on_broken_pipe(self) -> None:
         """Called while a BrokenPipeError is handled; the front door ends the run for it."""
         raise BrokenPipeError("nobody reads the output any more")
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:  # any, as rich has it
+        """Everything rich writes, from whatever thread, is written here."""
+        try:
+            super().__exit__(exc_type, exc_value, traceback)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self._on_fault(f"the output cannot be written ({error.strerror or error}); nothing more is printed")
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.file.fileno())
 
 
 def open_panel(status: Status, *, console: Console, url: str | None, is_quiet: bool) -> TerminalPanel:

@@ -5,6 +5,7 @@ Not done at import, and not by tests: only the command line calls it.
 
 import ctypes
 import gc
+import io
 import os
 import sys
 import threading
@@ -30,7 +31,12 @@ def tune_process() -> None:
     OpenMP's threads spin where they wait for each other. With more of them than free cores, as when inference and
     learning have two threads each on two cores, they spin away the core the others need, and a forward takes several
     times as long; so they sleep, unless the user set a policy. It is read when torch loads, which is later.
+
+    What an output's encoding cannot spell (a file name in other bytes, a coding without umlauts) is escaped, as Python
+    does for errors, and not raised in the midst of a run.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -50,7 +50,7 @@ class _Write:
 class RunRecord:
     """Observer that owns one run folder. `on_fault` is told, on the observing thread, each time recording stops.
 
-    `events_bytes` is the length from which the record of an earlier process goes on; None begins a new folder.
+    `events_bytes` is the length from which the record goes on in a folder that is there; None makes a new folder.
     """
 
     def __init__(

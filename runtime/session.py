@@ -26,7 +26,7 @@ from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.lanes import settle
 from runtime.metrics import Metrics, new_registry
 from runtime.observer import Event, Observer
-from runtime.origin import Origin, find_origin, hold
+from runtime.origin import Origin, find_origin, hold, settled
 from runtime.panel import Terminal, open_panel, render_summary
 from runtime.recipes import resolved
 from runtime.record import RunRecord
@@ -80,7 +80,7 @@ def run_session(
                 summary = session.close()
     finally:
         session.report(finish)
-    return Outcome(summary, origin.run_dir)
+    return Outcome(summary, session.run_dir)
 
 
 class Session:
@@ -92,16 +92,17 @@ class Session:
         self._config = config
         self._parts = parts
         self._scorer = scorer
-        self._origin = origin
         self._status = Status(scores=scorer.scores)
         self._faults = parts.faults
         self._is_dispatching = False
         self._patience = Patience(lambda: self.stop.is_set() or self.hurry.is_set())
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
-        self._held = hold(origin.run_dir)
+        self._origin = origin = settled(origin)
+        self.run_dir = origin.run_dir
+        self._held = hold(self.run_dir)
         self._record = RunRecord(
-            origin.run_dir,
+            self.run_dir,
             config_toml=to_toml(
                 dataclasses.replace(config, run=dataclasses.replace(config.run, run_dir=None, resume=None))
             ),
@@ -109,8 +110,8 @@ class Session:
             on_fault=lambda detail: self._note_fault("record", detail),
             events_bytes=origin.events_bytes,
         )
-        self._held = self._held or hold(origin.run_dir)  # a new folder is there only now
-        self._console = Terminal()
+        self._held = self._held or hold(self.run_dir)  # a new folder is there only now
+        self._console = Terminal(on_fault=lambda detail: self._note_fault("terminal", detail))
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
         self._summary = SummaryBuilder(describe_environment(device_name(parts.device)))

@@ -94,7 +94,7 @@ class Recording:
     ) -> None:
         self._entries = entries
         self._loader = loader
-        self._name = name
+        self._name = name.encode(errors="replace").decode()  # of a folder, which may be named in other bytes than UTF-8
         self._fps = fps
         self._clock = clock
         self._cursor = self._start = start

@@ -161,7 +161,7 @@ class PretrainConfig:
         _require(self.workers is None or self.workers >= 0, "workers", self.workers, "0 or more", "try 1")
         _require(self.threads is None or self.threads >= 1, "threads", self.threads, "1 or more", "try 2")
         _require(self.save_every_s > 0, "save_every_s", self.save_every_s, "above 0", "try 60")
-        _require(self.seed >= 0, "seed", self.seed, "0 or more", "any whole number will do")
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "0 to below 2^63", "try 0")  # generators take no more
 
     @property
     def layout(self) -> str:

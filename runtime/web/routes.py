@@ -6,6 +6,7 @@
 Made from snapshots on the server's threads; nothing here touches the run or knows Prometheus.
 """
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from importlib import resources
@@ -43,7 +44,10 @@ class Routes:
 
     def answer(self, target: str, *, accept: str) -> Answer:
         """The answer to GET `target` (path and query)."""
-        url = urlsplit(target)
+        try:
+            url = urlsplit(target)
+        except ValueError as error:
+            return HTTPStatus.BAD_REQUEST, PLAIN, f"{error}\n".encode()
         query = parse_qs(url.query)
         if url.path in self._pages:
             return HTTPStatus.OK, *self._pages[url.path]
@@ -71,7 +75,7 @@ class Routes:
         return HTTPStatus.OK, JSON, text.encode()
 
     def _preview(self, kind: str, frame: str) -> Answer:
-        jpeg = self._previews.jpeg(kind, int(frame) if frame.isascii() and frame.isdigit() else None)
+        jpeg = self._previews.jpeg(kind, int(frame) if re.fullmatch("[0-9]{1,18}", frame) else None)
         return _not_found("no such picture yet") if jpeg is None else (HTTPStatus.OK, "image/jpeg", jpeg)
 
 

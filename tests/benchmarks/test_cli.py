@@ -124,7 +124,7 @@ def test_every_method_and_component_is_listed(capsys) -> None:
         (["--replay-mb", "0.015625"], r"--replay-mb 0.015625: no room for 16 samples of 32x64, .*give at least 1"),
         (["--size", "512x1024"], r"--replay-mb 1: no room for 16 samples of 512x1024, .*give at least 33"),
         (["--size", "10x10"], r"--size 10x10: expected HxW with 32 to 8192 pixels each"),
-        (["--seed", "-3"], r"--seed -3: expected 0 or more"),
+        (["--seed", "-3"], r"--seed -3: expected 0 to below 2\^63"),
         (["--threads", "2"], r"--threads 2: expected N\+M with 1 to 512 threads each"),
         (["--method", "oracle", "--stream", "dataset:camvid:test_blind"], r"--method oracle: .*_test_blind carries no"),
         (["--frobnicate"], r"--frobnicate: no such option of udaseg-runtime"),

@@ -72,6 +72,7 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
         ({"methods": "styled,dax"}, "'dax' is not known; nearest: onda, dacs"),
         ({"methods": "tent@rate=1"}, "no setting 'rate'"),
         ({"methods": "styled,styled@trainable=all"}, "no trainable 'all'"),
+        ({"methods": "tent,tent@ema-decay=0,tent"}, "--methods tent,tent@ema-decay=0,tent: expected each once"),
         ({"seeds": "0,x"}, "--seeds 0,x: expected whole numbers"),
         ({"jobs": 0}, "--jobs 0"),
         ({"latency": "record"}, "--latency record: expected P"),

@@ -43,9 +43,23 @@ def test_every_place_is_drawn_equally_often():
 def test_a_block_as_long_as_the_visit_draws_the_visit_itself():
     weights_RN = block_weights(5, block=5, num_replicates=9, rng=np.random.default_rng(0))
     assert (weights_RN == 1).all()
-    replicates = resample(run([RIGHT] * 3 + [WRONG] * 2), seed=0)
-    # of each class 6 hits, 4 misses and 4 false alarms in ten pixels
-    assert replicates.hmean_R == pytest.approx(np.full(1000, 6 / 14))
+
+
+@pytest.mark.parametrize("num_right", [1, 2, 3])
+def test_a_visit_shorter_than_a_block_is_not_certain(num_right):
+    replicates = resample(run([RIGHT] * num_right + [WRONG] * (4 - num_right)), seed=0)  # 20 frames
+    found = interval(replicates.hmean_R)
+    # of n right slices in four each class has n hits of 4 + (4 - n)
+    assert found.low < num_right / (8 - num_right) < found.high
+
+
+@pytest.mark.parametrize(("num", "block"), [(3, 1), (6, 2), (9, 3), (14, 4), (15, 5), (16, 5), (60, 5)])
+def test_a_block_is_25_frames_and_at_most_a_third_of_the_visit(num, block):
+    counts_NKK = np.random.default_rng(1).integers(1, 9, (num, 2, 2))
+    rng = np.random.default_rng([7, 0])
+    weights_RN = block_weights(num, block=block, num_replicates=1000, rng=rng)
+    expected_R = resampled_miou(weights_RN, 5 * counts_NKK)
+    assert resample(run(counts_NKK), seed=7).hmean_R == pytest.approx(expected_R)
 
 
 def test_weighted_scores_are_those_of_frames_repeated():

@@ -1,6 +1,7 @@
 """Reports of runs that were cut short, say odd things, or are none."""
 
 import json
+import os
 
 import pytest
 
@@ -89,3 +90,8 @@ def test_folder_without_a_run_is_an_error_in_one_line(tmp_path, capsys):
 def test_report_verb_prints_the_path(run_dir, capsys):
     assert main(run_dir) == 0
     assert capsys.readouterr().out.strip() == str(run_dir / "report.html")
+
+
+def test_a_folder_whose_name_is_no_text_is_reported(run_dir):
+    moved = run_dir.rename(run_dir.with_name(os.fsdecode(b"caf\xe9")))
+    assert "caf?" in write_report(moved).read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.tensorfile import CheckpointInvalid
 from runtime.cli import Verb, exit_code, main, usage
@@ -61,6 +62,7 @@ def test_other_verbs_are_named_first(capsys) -> None:
         (StreamLost("--x"), 3),
         (CheckpointInvalid("--x"), 4),
         (RuntimeError("CUDA error: device lost"), 5),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), 5),
         (RuntimeError("something else"), 70),
         (OSError("disk"), 70),
     ],

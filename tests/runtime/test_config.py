@@ -1,5 +1,8 @@
 """Settings are checked where they are made and refused in one line."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +66,7 @@ def test_defaults_are_the_documented_run() -> None:
         (LibraryConfig, {"library_mb": -1.0}),
         (LibraryConfig, {"library_mb": float("nan")}),
         (RunConfig, {"seed": -1}),
+        (RunConfig, {"seed": 2**63}),
         (RunConfig, {"shadow": 1.1}),
         (RunConfig, {"checkpoint_every_s": 0.0}),
         (RunConfig, {"threads": "2"}),
@@ -74,6 +78,20 @@ def test_a_value_out_of_range_names_its_option(section, values) -> None:
     (name, value), *_ = values.items()
     with pytest.raises(ConfigError, match=f"^--{name.replace('_', '-')} {value}: expected .+; .+$"):
         section(**values)
+
+
+@pytest.mark.parametrize(
+    ("option", "sections"),
+    [
+        ("--stream", {"stream": StreamConfig(stream=os.fsdecode(b"caf\xe9/in"))}),
+        ("--library", {"library": LibraryConfig(library=Path(os.fsdecode(b"caf\xe9/in")))}),
+        ("--run-dir", {"run": RunConfig(run_dir=Path(os.fsdecode(b"caf\xe9/in")))}),
+    ],
+)
+def test_a_path_that_no_file_of_settings_could_hold_is_refused(option, sections) -> None:
+    with pytest.raises(ConfigError, match=f"^{option} caf\udce9/in: expected a path in UTF-8; rename what it names$"):
+        RuntimeConfig(**sections)
+    RuntimeConfig(stream=StreamConfig(stream="caf\u00e9/\U0001f697"))
 
 
 @given(st.integers(32, 8192), st.integers(32, 8192))

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evaluation.timed import TimedScore
 from runtime.events import Fault, FrameDropped, Prediction
-from runtime.intake import NO_INDEX, FrameCheck, Freshness, index_of
-from tests.fakes import make_frame, make_prediction
+from runtime.intake import NO_INDEX, FrameCheck, Freshness, captured, index_of
+from tests.fakes import make_frame, make_prediction, make_run_finished, make_run_started
 
 
 def spoilt(**values):
@@ -76,6 +77,23 @@ def test_a_reason_that_repeats_is_told_once_and_again_after_a_usable_frame() -> 
 def test_items_without_an_index_are_accounted_under_one_of_their_own() -> None:
     assert index_of(make_frame(9)) == 9
     assert index_of(None) == index_of(spoilt(index="5")) == NO_INDEX
+
+
+@pytest.mark.parametrize("label_HW", [np.zeros((32, 64)), np.zeros((32, 64), np.int64), np.zeros(9, np.uint8), "road"])
+def test_what_is_no_label_reaches_nobody_who_scores(label_HW) -> None:
+    score = TimedScore(3)
+    score.observe(make_run_started(pace="live"))
+    score.observe(captured(spoilt(label_HW=label_HW), 1.0))
+    score.observe(make_run_finished())
+    assert score.streaming() is None
+
+
+def test_an_unusable_image_that_is_labelled_counts_as_unanswered() -> None:
+    score = TimedScore(3)
+    score.observe(make_run_started(pace="live"))
+    score.observe(captured(spoilt(image_HWC=None), 1.0))
+    score.observe(make_run_finished())
+    assert score.at_period().miou == 0.0
 
 
 def freshness_of(max_age_s: float, *, period_s: float = 0.1, inferences_s=()) -> Freshness:

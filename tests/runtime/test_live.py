@@ -9,6 +9,8 @@ from runtime.live import ROOM_FOR_ANSWERS
 from runtime.observer import Event
 from tests.runtime.drives import ListedStream, Predicting, Watching, drive, fail, faults, in_flight, indices
 
+FAR_AHEAD = 200  # frames: inference waits for room by then, and capture does not yet
+
 
 def test_lossless_runs_predict_everything_in_order() -> None:
     seen = drive(ListedStream(200))
@@ -48,21 +50,40 @@ def test_frames_are_accounted_for_at_every_instant() -> None:
     assert len(indices(seen, events.FrameCaptured)) == 300
 
 
+class Silent(Watching):
+    """Finds nothing worth an event."""
+
+    def consider(self, _):
+        yield from ()
+
+
 def test_while_nobody_takes_answers_few_of_them_wait_and_every_frame_is_still_accounted_for() -> None:
-    far_ahead = threading.Event()
-    stream = ListedStream(1500, before=lambda index: index == 1200 and far_ahead.set())
-    seen = drive(stream, is_lossless=False, dispatch=lambda _: far_ahead.wait(30))
-    captured_late = next(
-        number for number, event in enumerate(seen) if isinstance(event, events.FrameCaptured) and event.index == 1199
+    """One frame in, one answer out, until inference waits for room; from then on capture goes on alone."""
+    far_ahead, taken = threading.Event(), threading.Semaphore(0)
+    num_with_room = ROOM_FOR_ANSWERS // 2  # a capture and an answer each
+
+    def in_turn(index: int) -> None:
+        if 0 < index <= num_with_room + 1:
+            assert taken.acquire(timeout=30)
+        if index == FAR_AHEAD:
+            far_ahead.set()
+
+    seen = drive(
+        ListedStream(600, before=in_turn),
+        predictor=Predicting(lambda _: taken.release()),
+        cycle=Silent(),
+        is_lossless=False,
+        dispatch=lambda _: far_ahead.wait(30),
     )
-    assert len(indices(seen[:captured_late], events.Prediction)) <= ROOM_FOR_ANSWERS
-    assert len(indices(seen, events.FrameCaptured)) == 1500
-    assert len(indices(seen, events.Prediction)) + len(indices(seen, events.FrameDropped)) == 1500
+    captures = [number for number, event in enumerate(seen) if isinstance(event, events.FrameCaptured)]
+    assert indices(seen[: captures[FAR_AHEAD - 1]], events.Prediction) == list(range(num_with_room))
+    assert len(captures) == 600
+    assert len(indices(seen, events.Prediction)) + len(indices(seen, events.FrameDropped)) == 600
 
 
 def test_an_observer_that_fails_while_much_is_waiting_leaves_no_thread() -> None:
     far_ahead = threading.Event()
-    stream = ListedStream(None, before=lambda index: index == 1200 and far_ahead.set())
+    stream = ListedStream(None, before=lambda index: index == FAR_AHEAD and far_ahead.set())
 
     def hold_then_fail(_: Event) -> None:
         far_ahead.wait(30)

@@ -1,10 +1,15 @@
 import io
+import json
+import os
+import subprocess
+import sys
 import threading
 
+import pytest
 from rich.console import Console
 
 from runtime import events
-from runtime.panel import LivePanel, PlainPanel, SilentPanel, open_panel, render_summary
+from runtime.panel import LivePanel, PlainPanel, SilentPanel, Terminal, open_panel, render_summary
 from runtime.panel_view import render_panel
 from runtime.status import Status
 from runtime.summary import SummaryBuilder
@@ -147,3 +152,51 @@ def test_summary_of_nothing_can_be_shown(tmp_path):
     render_summary(SummaryBuilder({}).build(None), console, run_dir=tmp_path)
     assert "no labels in this stream" in text_of(console)
     assert tmp_path.name in text_of(console)
+
+
+def test_an_output_on_a_full_disk_mutes_the_panel_and_is_told_once():
+    faults = []
+    with open("/dev/full", "w", encoding="utf-8") as file:
+        panel = PlainPanel(Status(), console=Terminal(on_fault=faults.append, file=file))
+        for event in (make_run_started(), make_recall(5), make_recall(6)):
+            panel.observe(event)
+        file.flush()  # as the interpreter does at its end
+    assert faults == ["the output cannot be written (No space left on device); nothing more is printed"]
+
+
+def test_a_terminal_that_was_closed_mutes_the_live_panel():
+    faults = []
+    master, slave = os.openpty()
+    with open(slave, "w", encoding="utf-8") as file:
+        panel = open_panel(Status(), console=Terminal(on_fault=faults.append, file=file), url=None, is_quiet=False)
+        assert isinstance(panel, LivePanel)
+        panel.observe(make_run_started())
+        os.close(master)
+        for event in (make_recall(5), make_run_finished()):
+            panel.observe(event)
+        panel.close()
+    assert faults == ["the output cannot be written (Input/output error); nothing more is printed"]
+
+
+def test_an_output_nobody_reads_any_more_is_for_the_front_door():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as file:
+        panel = PlainPanel(Status(), console=Terminal(on_fault=pytest.fail, file=file))
+        with pytest.raises(BrokenPipeError):
+            panel.observe(make_run_started())
+        with open(os.devnull, "wb") as nowhere:  # what the front door does
+            os.dup2(nowhere.fileno(), file.fileno())
+
+
+def test_a_run_whose_output_cannot_be_written_goes_on_to_its_end(tiny_world, tmp_path):
+    command = [sys.executable, "-c", "from benchmarks.cli import main; main()"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, *tiny_world.arguments("--run-dir", tmp_path / "run")],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=100,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["ended"], summary["faults"]["terminal"], summary["frames"]["predicted"]) == ("end", 1, 12)
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) and (tmp_path / "run" / "report.html").is_file()

@@ -100,3 +100,9 @@ def test_memory_that_lies_free_is_given_back() -> None:
 @on_glibc
 def test_what_one_thread_freed_another_uses() -> None:
     assert printed_mb(USED_AGAIN) <= 10
+
+
+def test_what_the_output_cannot_spell_is_escaped() -> None:
+    script = "from runtime.process import tune_process; tune_process(); print('caf\\udce9')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caf\\udce9\n", "")

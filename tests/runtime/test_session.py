@@ -21,10 +21,8 @@ from evaluation.report import write_report
 from evaluation.scoreboard import Scoreboard
 from models.tensorfile import read_tensors
 from runtime.config_file import load_toml
-from runtime.origin import MAX_NAME, default_run_dir
 from runtime.record import RunFolderExists
 from runtime.session import run_session
-from runtime.signals import stop_on_signals
 
 COMMAND = "from benchmarks.cli import main; main()"
 SUMMARY_KEYS = {
@@ -251,22 +249,6 @@ def test_page_and_metrics_answer_during_the_run_and_end_with_it(tiny_world, tmp_
     assert alive and b"udaseg_frames_predicted_total" in metrics
     with pytest.raises(OSError):
         urllib.request.urlopen(url)
-
-
-def test_names_of_run_folders_fit_any_file_system(tiny_world) -> None:
-    name = default_run_dir(tiny_world.config(stream={"stream": "rtsp://a b/" + "x" * 400 + "/cam 1"})).name
-    assert re.fullmatch(r"\d{8}T\d{6}-[A-Za-z0-9._-]+-styled", name) and len(name) < MAX_NAME + 40
-    assert default_run_dir(tiny_world.config(stream={"stream": "///"})).name.endswith("-stream-styled")
-
-
-def test_signals_ask_for_an_end_and_are_given_back() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        stop, hurry = threading.Event(), threading.Event()
-        with stop_on_signals(stop, hurry):
-            os.kill(os.getpid(), number)
-            assert stop.wait(10) and hurry.is_set() == (number == signal.SIGTERM)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def start(arguments, *, prelude="") -> subprocess.Popen:

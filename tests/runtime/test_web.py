@@ -138,7 +138,8 @@ def test_pictures_are_of_the_moment_asked_for():
         assert get(server, f"/preview/image.jpg?frame={moment}")[2] == before
         newest = get(server, "/preview/image.jpg")[2]
         assert newest != before
-        assert get(server, "/preview/image.jpg?frame=nonsense")[2] == newest
+        for nonsense in ("nonsense", "%C2%B2", 5000 * "9"):  # Python makes no number of more than 4300 digits
+            assert get(server, f"/preview/image.jpg?frame={nonsense}")[2] == newest
         assert get(server, "/preview/frozen.jpg")[0] == 404
         image_HWC = decode_image(before)
     original_HWC = make_frame(moment).image_HWC
@@ -153,6 +154,17 @@ def test_metrics_get_the_accept_header_and_unknown_paths_a_hint():
         assert code == 404 and b"/statusz" in body
         assert get(server, "/livez", method="HEAD")[2] == b""
         assert get(server, "/livez", method="POST")[0] == 501
+
+
+def test_a_target_that_is_none_is_answered_and_is_no_fault():
+    faults = []
+    with (
+        serving(Status(), on_fault=faults.append) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as viewer,
+    ):
+        viewer.sendall(b"GET http://[ HTTP/1.0\r\n\r\n")
+        reply = viewer.makefile("rb").read()
+    assert reply.split()[1] == b"400" and reply.endswith(b"\nInvalid IPv6 URL\n") and faults == []
 
 
 def test_names_that_are_not_ours_are_turned_away():

@@ -1,5 +1,7 @@
 """A directory of images as a stream: order, sizes, damage, closing."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,9 @@ def test_closing_ends_the_iteration(tmp_path) -> None:
     stream.close()
     assert list(frames) == []
     assert stream.cursor == 1
+
+
+def test_the_name_is_text_where_the_folder_s_is_none(tmp_path, monkeypatch) -> None:
+    write_images(tmp_path / "cafe")
+    monkeypatch.chdir((tmp_path / "cafe").rename(tmp_path / os.fsdecode(b"caf\xe9")))
+    assert open_stream(".").name == "caf?"
