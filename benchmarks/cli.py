@@ -87,12 +87,14 @@ def methods(_: Sequence[str]) -> int:
     from evaluation.oracle import Oracle
     from runtime.adaptation.components import COMPONENTS
 
-    for name, entry in Oracle().methods.items():
+    known = Oracle().methods
+    width = max(map(len, [*known, *COMPONENTS]))
+    for name, entry in known.items():
         track = "" if entry.track == "none" else f" [{entry.track}]"
-        print(f"{name:<8} {entry.summary}{track}")
+        print(f"{name:<{width}}  {entry.summary}{track}")
     print("\nwith any of them (--with NAME,NAME=WEIGHT):")
     for name, component in COMPONENTS.items():
-        print(f"{name:<8} {component.summary}; weight {component.weight:g}")
+        print(f"{name:<{width}}  {component.summary}; weight {component.weight:g}")
     return EXIT_DONE
 
 

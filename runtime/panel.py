@@ -161,7 +161,8 @@ def render_summary(summary: dict[str, Any], console: Console, *, run_dir: Path |
     grid.add_column()
     latency, inference = summary["latency_ms"]["capture_to_result"], summary["latency_ms"]["inference"]
     percentiles = "   ".join(f"{name} {_cell(latency[name])}" for name in ("p50", "p95", "p99", "max"))
-    grid.add_row("latency", f"{percentiles} ms   (inference p50 {_cell(inference['p50'])} ms)")
+    grid.add_row("latency", f"{percentiles} ms")
+    grid.add_row("inference", f"p50 {_cell(inference['p50'])} ms")
     grid.add_row("frames", _frames_text(summary))
     grid.add_row("learning", _learning_text(summary["adaptation"]))
     grid.add_row("shifts", _shifts_text(summary["shifts"]))
@@ -202,11 +203,13 @@ def _frames_text(summary: dict[str, Any]) -> str:
 
 
 def _learning_text(adaptation: dict[str, Any]) -> str:
+    if adaptation["step_ms"]["p50"] is None:
+        return f"no steps   version {adaptation['last_version']}"
     duty = adaptation["duty"]
     return (
         f"{adaptation['steps_applied']} steps   {adaptation['steps_refused']} refused   "
-        f"{adaptation['rollbacks']} rollbacks   step p50 {_cell(adaptation['step_ms']['p50'])} ms   "
-        f"busy {_cell(None if duty is None else 100 * duty, 0)} %   last version {adaptation['last_version']}"
+        f"{adaptation['rollbacks']} rollbacks   p50 {_cell(adaptation['step_ms']['p50'])} ms   "
+        f"busy {_cell(None if duty is None else 100 * duty, 0)} %   version {adaptation['last_version']}"
     )
 
 

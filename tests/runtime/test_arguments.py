@@ -61,7 +61,7 @@ def test_options_of_all_sections_are_given_by_their_own_name() -> None:
         (["--fps", "fast"], "--fps fast: expected a number; see udaseg-runtime --help"),
         (["--replay-mb", "x"], "--replay-mb x: expected a number; see udaseg-runtime --help"),
         (["--pace", "lokstep"], "--pace lokstep: expected live or lockstep or max; nearest: lockstep"),
-        (["--trainable", "heads"], "--trainable heads: expected adapters or adapters+head or full or head or norm; nearest: "),
+        (["--trainable", "heads"], "--trainable heads: expected adapters or adapters+head or full or head or norm; "),
         (["--seed"], "--seed: a value is missing after it; give one or leave the option out"),
         (["--config"], "--config: a TOML file is missing after it; give one or leave the option out"),
         (["--config", "a", "--config=b"], "--config: given twice"),
