@@ -46,10 +46,10 @@ def test_less_effort_means_fewer_smaller_shallower_steps(cycle_of) -> None:
     assert {target.crop_share for target in learner.targets} == {0.5} and set(learner.depths) == {"head"}
 
 
-def test_steps_shed_for_lack_of_time_keep_their_budget(cycle_of) -> None:
+def test_steps_shed_for_lack_of_time_keep_their_budget_and_their_turn(cycle_of) -> None:
     learner = Noting()
-    consider_each(cycle_of(learner, governor=Strained(Effort("rare", 2)), budget=3), answers(range(12)))
-    assert [target.frame_index for target in learner.targets] == [3, 5, 7]
+    consider_each(cycle_of(learner, governor=Strained(Effort("rare", 2)), budget=3), answers(range(20)))
+    assert [target.frame_index for target in learner.targets] == [3, 5, 7, 9, 17]  # 8 and 16 were shed
 
 
 def test_without_effort_nothing_is_learnt_but_the_way_home_is_open(cycle_of) -> None:
