@@ -24,7 +24,8 @@ def laid_out(printed: str) -> str:
             if option := OPTION.fullmatch(line):
                 entries.append((_kind(option[1]), option[2] or ""))
             elif line.startswith(CONTINUED):
-                entries.append((entries[-1][0], f"{entries.pop()[1]} {line.strip()}"))
+                option_words, description = entries.pop()
+                entries.append((option_words, f"{description} {line.strip()}"))
             else:
                 entries.append((line, ""))
         elif not line and entries[-1][0]:

@@ -99,10 +99,9 @@ class Session:
         self._metrics = self._build_metrics()
         self._web = self._open_web() if config.web.web else None
         self._origin = origin = settled(origin)
-        self.run_dir = origin.run_dir
-        self._held = hold(self.run_dir)
+        self._held = hold(origin.run_dir)
         self._record = RunRecord(
-            self.run_dir,
+            origin.run_dir,
             config_toml=to_toml(
                 dataclasses.replace(config, run=dataclasses.replace(config.run, run_dir=None, resume=None))
             ),
@@ -110,7 +109,7 @@ class Session:
             on_fault=lambda detail: self._note_fault("record", detail),
             events_bytes=origin.events_bytes,
         )
-        self._held = self._held or hold(self.run_dir)  # a new folder is there only now
+        self._held = self._held or hold(origin.run_dir)  # a new folder is there only now
         self._console = Terminal(on_fault=lambda detail: self._note_fault("terminal", detail))
         url = self._web.url if self._web else None
         self._panel = open_panel(self._status, console=self._console, url=url, is_quiet=config.run.quiet)
@@ -126,6 +125,10 @@ class Session:
             *(self._saver.position, scorer, self._status, self._metrics),
             *(self._summary, self._record, self._panel),
         )
+
+    @property
+    def run_dir(self) -> Path:
+        return self._origin.run_dir
 
     def drive(self) -> None:
         """Run the stream to its end or until `stop` is set; the last event is RunFinished, whatever happens."""

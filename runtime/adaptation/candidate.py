@@ -231,12 +231,13 @@ class Candidate:
 
     def _serve(self, frame_index: int) -> None:
         """As far from the source weights towards the last good average as it is trusted."""
-        self._served_share = share = self._trust.share
+        share = self._trust.share
         if not self._trust.is_adapted:
             self._fall_back()
         elif share == 1.0:
             self._publish(self._good, frame_index)
         else:
+            self._served_share = share
             mixed = {name: tensor.lerp(self._good[name], share) for name, tensor in self.source.items()}
             self._weights.publish(mixed, frame_index=frame_index, appearance_F=self._appearance_F)
 
@@ -247,6 +248,7 @@ class Candidate:
         self._good = version.tensors
 
     def _fall_back(self) -> None:
+        """The source serves."""
         self._served_share = 0.0
         self._weights.fall_back()
 
