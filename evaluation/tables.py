@@ -17,12 +17,13 @@ from evaluation.timeline import EFFECTIVE_OUTCOMES, Timeline, percentiles
 DEAD_BELOW = 5.0  # IoU in points under which a class counts as lost, if the frozen model still had twice as much
 MAX_SHIFT_ROWS = 40
 VISIT_COLUMNS = (
-    *("visit", "from frame", "frames", "frozen", "adapted", "difference"),
+    *("visit", "from frame", "frames", "compared", "frozen", "adapted", "difference"),
     *("detected", "served", "recovery"),
 )
 HARMFUL_DROP = 0.5  # points below frozen from which a worst drop is shown as bad
 VISIT_NOTE = (
-    "mIoU in points. Where the frozen model shadowed only a part of the frames, both models are scored on that part. "
+    "mIoU in points. Compared are the frames that the frozen model answered too; where there are any, both models are "
+    "scored on those. "
     "Frames from the visit's first until it was detected as a shift, until a version answered that was learnt in this "
     "visit or recalled for it, and until it reached 95 % of its own plateau (recovery)."
 )
@@ -102,7 +103,7 @@ def visit_table(run: RunFolder) -> str:
         rows.append(
             [
                 page.text(row.get("name")),
-                *(page.figure(number(row.get(key)), digits=0) for key in ("first_frame", "frames")),
+                *(page.figure(number(row.get(key)), digits=0) for key in ("first_frame", "frames", "compared")),
                 page.figure(theirs),
                 page.figure(ours),
                 page.difference(ours - theirs),
@@ -112,7 +113,7 @@ def visit_table(run: RunFolder) -> str:
         )
     for name, suffix in (("harmonic mean", "hmean"), ("all frames", "miou")):
         ours, theirs = number(quality.get(suffix)), number(quality.get(f"{suffix}_frozen"))
-        total = [page.text(name), Cell(""), Cell(""), page.figure(theirs), page.figure(ours)]
+        total = [page.text(name), *[Cell("")] * 3, page.figure(theirs), page.figure(ours)]
         rows.append([*total, page.difference(ours - theirs), *[Cell("")] * 3, page.bars(ours, theirs)])
     return page.table(header, rows, row_kinds=[""] * len(domains) + ["total", "total"])
 

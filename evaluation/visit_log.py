@@ -125,13 +125,13 @@ class VisitLog:
     def state(self) -> State:
         """A copy."""
         totals, finished = self._totals, self._finished
-        numbers_N6 = np.array([_numbers(score, frames) for score, frames in finished], dtype=np.float64)
+        numbers_N7 = np.array([_numbers(score, frames) for score, frames in finished], dtype=np.float64)
         return {
             "num_visits": self._num_visits,
             "num_predictions": self._num_predictions,
             "open": {str(position): tally.state() for position, tally in enumerate(self._open)},
             "names": [score.name for score, _ in finished],
-            "numbers_N6": torch.from_numpy(numbers_N6.reshape(len(finished), 6)),
+            "numbers_N7": torch.from_numpy(numbers_N7.reshape(len(finished), 7)),
             "nums": [totals.num, totals.num_compared],
             "sums": torch.tensor(
                 (
@@ -150,14 +150,14 @@ class VisitLog:
                 "num_predictions": int(num_predictions),
                 "open": dict(tallies),
                 "names": list(names),
-                "numbers_N6": Tensor() as numbers_N6,
+                "numbers_N7": Tensor() as numbers_N7,
                 "nums": [num, num_compared],
                 "sums": Tensor() as sums,
             }:
                 self._num_visits, self._num_predictions = num_visits, num_predictions
                 own = (cast(State, tallies[str(position)]) for position in range(len(tallies)))
                 self._open = deque(VisitTally.of_state(tally, num_classes=self._num_classes) for tally in own)
-                rows = zip(names, numbers_N6.tolist(), strict=True)
+                rows = zip(names, numbers_N7.tolist(), strict=True)
                 self._finished = deque((_from_numbers(*row) for row in rows), maxlen=MAX_LISTED)
                 reciprocals, compared, frozen, drop = sums.tolist()
                 self._totals = Totals(num, reciprocals, num_compared, compared, frozen, drop)
@@ -178,10 +178,12 @@ def _reciprocal(miou: float) -> float:
 def _numbers(score: VisitScore, frames: int | None) -> tuple[float, ...]:
     """A finished visit as floats, which hold every whole number up to 2^53."""
     recovered = math.nan if frames is None else frames
-    return score.visit, score.first_frame, score.frames, score.miou, score.miou_frozen, recovered
+    counts = (score.visit, score.first_frame, score.frames, score.compared)
+    return *counts, score.miou, score.miou_frozen, recovered
 
 
 def _from_numbers(name: str, numbers: list[float]) -> tuple[VisitScore, int | None]:
-    visit, first_frame, num_frames, miou, miou_frozen, recovered = numbers
-    score = VisitScore(name, int(visit), int(first_frame), int(num_frames), miou, miou_frozen)
+    *counts, miou, miou_frozen, recovered = numbers
+    visit, first_frame, num_frames, num_compared = (int(count) for count in counts)
+    score = VisitScore(name, visit, first_frame, num_frames, num_compared, miou, miou_frozen)
     return score, None if math.isnan(recovered) else int(recovered)

@@ -57,6 +57,7 @@ class VisitTally:
             visit=self.visit,
             first_frame=self.first_frame,
             frames=self.num_frames,
+            compared=self.recovery.num_compared,
             miou=self.pair.served.miou if self.pair.served.num_pixels else self.served.miou,
             miou_frozen=self.pair.frozen.miou,
         )
@@ -133,6 +134,11 @@ class Recovery:
     def update_frozen(self, counts_KK: np.ndarray) -> None:
         """A frame of the visit as the frozen model answered it; of frames in order, as many as it answered."""
         self._frozen.push(counts_KK)
+
+    @property
+    def num_compared(self) -> int:
+        """Frames the frozen model answered."""
+        return self._frozen.num_frames
 
     def frames(self) -> int | None:
         """Frames until recovered; None while the visit has no whole window in its second half (20 frames needed)."""

@@ -174,17 +174,22 @@ def render_summary(summary: dict[str, Any], console: Console, *, run_dir: Path |
 
 
 def _visit_table(quality: dict[str, Any]) -> Table:
+    """A live run compares the frames the frozen model was asked for too; figures are over those."""
     title = "mIoU by domain visit"
-    if quality["miou_frozen"] is not None:  # a live run shadows some frames only
-        title += ", on the frames both models answered"
+    if quality["miou_frozen"] is not None:
+        title += ", on the frames both models answered (compared)"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("domain")
-    for column in ("frames", "frozen", "adapted", "difference"):
+    for column in ("frames", "compared", "frozen", "adapted", "difference"):
         table.add_column(column, justify="right")
     for visit in quality["domains"]:
-        table.add_row(visit["name"], str(visit["frames"]), *_pair(visit["miou_frozen"], visit["miou"]))
+        counts = str(visit["frames"]), str(visit["compared"])
+        table.add_row(visit["name"], *counts, *_pair(visit["miou_frozen"], visit["miou"]))
     table.add_section()
-    table.add_row("harmonic mean", "", *_pair(quality["hmean_frozen"], quality["hmean"]), style="bold")
+    are_compared = [visit["miou_frozen"] is not None for visit in quality["domains"]]
+    num_visits, num_compared = len(are_compared), sum(are_compared)
+    over = f"{num_compared} of {num_visits} visits" if 0 < num_compared < num_visits else ""
+    table.add_row("harmonic mean", "", over, *_pair(quality["hmean_frozen"], quality["hmean"]), style="bold")
     return table
 
 

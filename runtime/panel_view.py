@@ -3,6 +3,7 @@
 import math
 
 from rich.console import RenderableType
+from rich.constrain import Constrain
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -11,16 +12,17 @@ from runtime.scores import POINTS
 from runtime.status import Snapshot
 
 RECENT = "over the last frames"
+WIDTH = 100  # columns, fewer where the terminal has no more
 
 
 def render_panel(snapshot: Snapshot, *, url: str | None) -> RenderableType:
     """The live panel."""
     run = snapshot.run
     if run is None:
-        return Panel("starting", title="udaseg-runtime", title_align="left", expand=False)
+        return _framed("starting", "udaseg-runtime")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", justify="right")
-    grid.add_column(min_width=58)
+    grid.add_column()
     end = "" if run.num_frames is None else f" of {run.num_frames}"
     grid.add_row("domain", Text.assemble((snapshot.domain or "no name", "bold"), f"   frame {snapshot.frame + 1}{end}"))
     grid.add_row(*_quality_row(snapshot))
@@ -28,6 +30,9 @@ def render_panel(snapshot: Snapshot, *, url: str | None) -> RenderableType:
     drops = f"   {snapshot.num_dropped} dropped" + _parts(snapshot)
     grid.add_row("rate", Text.assemble((f"{_figure(snapshot.fps)} fps", "bold"), latency, drops))
     grid.add_row("learning", _learning(snapshot))
+    if snapshot.governor is not None and snapshot.governor_level:
+        change = snapshot.governor
+        grid.add_row("governor", Text(f"level {change.level} ({change.name}): {change.detail}", style="yellow"))
     grid.add_row("shift", _shift(snapshot))
     if snapshot.num_faults:
         newest = snapshot.faults[-1]
@@ -35,7 +40,12 @@ def render_panel(snapshot: Snapshot, *, url: str | None) -> RenderableType:
     if url is not None:
         grid.add_row("page", Text(url, style="cyan"))
     title = f"[bold]{run.stream}[/]  {run.method}  {run.model}  {run.device}  {run.pace}"
-    return Panel(grid, title=title, title_align="left", expand=False, border_style="dim")
+    return _framed(grid, title)
+
+
+def _framed(content: RenderableType, title: str) -> RenderableType:
+    """Of one width, however long the lines in it are: a frame that moved with every figure would be hard to read."""
+    return Constrain(Panel(content, title=title, title_align="left", border_style="dim"), WIDTH)
 
 
 def plain_line(snapshot: Snapshot) -> str:
@@ -83,9 +93,6 @@ def _learning(snapshot: Snapshot) -> Text:
         text.append(f"   {snapshot.rollbacks} rollbacks", style="yellow")
     if snapshot.cost_share:
         text.append(f"   {100 * snapshot.cost_share:.0f} % of the time")
-    if snapshot.governor is not None and snapshot.governor_level:
-        change = snapshot.governor
-        text.append(f"   governor level {change.level} ({change.name}): {change.detail}", style="yellow")
     return text
 
 

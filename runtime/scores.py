@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VisitScore:
-    """One stay in one domain; `visit` counts all stays of the run from 0, IoU is over this stay alone."""
+    """One stay in one domain; `visit` counts all stays of the run from 0, IoU is over this stay alone.
+
+    Of its `frames` the frozen model answered `compared`; where those are any, both IoU are over them.
+    """
 
     name: str
     visit: int
     first_frame: int
     frames: int
+    compared: int
     miou: float
     miou_frozen: float
 

@@ -276,6 +276,7 @@ def quality(scores: Scores) -> dict[str, Any]:
                 "visit": visit.visit,
                 "first_frame": visit.first_frame,
                 "frames": visit.frames,
+                "compared": visit.compared,
                 "miou": visit.miou * POINTS,
                 "miou_frozen": visit.miou_frozen * POINTS,
             }

@@ -122,7 +122,7 @@ def make_scores(**changes: object) -> Scores:
         miou_frozen=0.37,
         recent_miou=0.30,
         recent_miou_frozen=0.26,
-        visits=(VisitScore("clear", 0, 0, 75, 0.50, 0.505), VisitScore("rain_25mm", 1, 75, 75, 0.30, 0.26)),
+        visits=(VisitScore("clear", 0, 0, 75, 15, 0.50, 0.505), VisitScore("rain_25mm", 1, 75, 75, 75, 0.30, 0.26)),
         hmean=0.375,
         hmean_frozen=0.343,
         worst_drop=0.005,

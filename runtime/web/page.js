@@ -61,13 +61,13 @@ function showVisits(scores) {
   if (!scores) { table.replaceChildren(row("td", ["no labels in this stream"])); return; }
   const rows = scores.visits.map((visit) => {
     const [gain, direction] = signed(visit.miou, visit.miou_frozen);
-    const line = row("td", [visit.name, visit.frames, shown(visit.miou_frozen), shown(visit.miou), gain]);
-    line.children[2].className = "frozen";
-    line.children[3].className = "adapted";
-    line.children[4].className = direction;
+    const line = row("td", [visit.name, visit.frames, visit.compared, shown(visit.miou_frozen), shown(visit.miou), gain]);
+    line.children[3].className = "frozen";
+    line.children[4].className = "adapted";
+    line.children[5].className = direction;
     return line;
   });
-  table.replaceChildren(row("th", ["visit", "frames", "frozen", "adapted", "difference"]), ...rows);
+  table.replaceChildren(row("th", ["visit", "frames", "compared", "frozen", "adapted", "difference"]), ...rows);
 }
 
 function row(kind, cells) {

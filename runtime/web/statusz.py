@@ -118,6 +118,7 @@ def _scores(scores: Scores) -> dict[str, Any]:
             "name": visit.name,
             "visit": visit.visit,
             "frames": visit.frames,
+            "compared": visit.compared,
             "miou": _points(visit.miou),
             "miou_frozen": _points(visit.miou_frozen),
         }

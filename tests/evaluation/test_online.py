@@ -84,7 +84,7 @@ def test_where_a_part_is_shadowed_both_models_are_scored_on_that_part():
     scores = score.scores()
     assert scores is not None
     visit = scores.visits[0]
-    assert visit.frames == 3
+    assert (visit.frames, visit.compared) == (3, 1)
     assert visit.miou == visit.miou_frozen == scores.miou == scores.hmean == pytest.approx(7 / 12)
     assert scores.recent_miou == scores.recent_miou_frozen == pytest.approx(7 / 12)
     assert scores.worst_drop == 0.0

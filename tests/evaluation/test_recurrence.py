@@ -7,7 +7,7 @@ from runtime.scores import VisitScore
 
 
 def stays(*rows):
-    return [VisitScore(name, n, 75 * n, 75, ours, theirs) for n, (name, ours, theirs) in enumerate(rows)]
+    return [VisitScore(name, n, 75 * n, 75, 75, ours, theirs) for n, (name, ours, theirs) in enumerate(rows)]
 
 
 VISITS = stays(

@@ -14,7 +14,7 @@ RIGHT, HALF = np.array([[2, 0], [0, 2]]), np.array([[2, 0], [1, 1]])
 
 
 def visit(number, miou, frozen=math.nan):
-    return VisitScore(f"domain_{number % 2}", number, number, 1, miou, frozen)
+    return VisitScore(f"domain_{number % 2}", number, number, 1, int(not math.isnan(frozen)), miou, frozen)
 
 
 def totals(*visits):

@@ -1,5 +1,7 @@
+import dataclasses
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -68,7 +70,7 @@ def test_panel_shows_what_a_user_looks_for():
     text = text_of(console)
     wanted = [URL, "rain_sequence", "rain_25mm", "frame 10 of 825", "adapted 30.0", "frozen 26.0", "+4.0", "p99 30 ms"]
     wanted += ["1 dropped (1 stale)", "1 steps", "version 4", "1.31", "away at frame 9", "domain 2 recalled at frame 9"]
-    wanted += ["governor level 1 (rate): because late", "% of the time"]
+    wanted += ["governor", "level 1 (rate): because late", "% of the time"]
     for piece in wanted:
         assert piece in text, piece
 
@@ -140,11 +142,31 @@ def test_summary_table_by_visit():
         builder.observe(event)
     render_summary(builder.build(make_scores()), console, run_dir=None)
     lines = [line.split() for line in text_of(console).splitlines()]
-    assert ["clear", "75", "50.5", "50.0", "-0.5"] in lines
-    assert ["rain_25mm", "75", "26.0", "30.0", "+4.0"] in lines
+    assert ["clear", "75", "15", "50.5", "50.0", "-0.5"] in lines
+    assert ["rain_25mm", "75", "75", "26.0", "30.0", "+4.0"] in lines
     assert ["harmonic", "mean", "34.3", "37.5", "+3.2"] in lines
     assert "unusable: 2 decode_error" in text_of(console)
     assert "dropped: 1 stale" in text_of(console)
+
+
+def test_summary_table_says_how_many_visits_its_mean_is_over():
+    console = make_console()
+    scores = make_scores()
+    unseen = dataclasses.replace(scores.visits[1], visit=2, compared=0, miou_frozen=math.nan)
+    builder = SummaryBuilder({})
+    render_summary(builder.build(dataclasses.replace(scores, visits=(*scores.visits, unseen))), console, run_dir=None)
+    lines = [line.split() for line in text_of(console).splitlines()]
+    assert ["rain_25mm", "75", "0", "-", "30.0", "-"] in lines
+    assert ["harmonic", "mean", "2", "of", "3", "visits", "34.3", "37.5", "+3.2"] in lines
+
+
+def test_the_panel_keeps_its_width_whatever_is_in_it():
+    widths = set()
+    for snapshot in (Status().snapshot(), status_after(story(), scores=make_scores).snapshot()):
+        console = make_console()
+        console.print(render_panel(snapshot, url=URL))
+        widths |= {len(line) for line in text_of(console).splitlines()}
+    assert len(widths) == 1
 
 
 def test_summary_of_nothing_can_be_shown(tmp_path):

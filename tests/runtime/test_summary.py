@@ -119,7 +119,7 @@ def test_quality_is_in_points_and_null_without_labels():
     quality = summary["quality"]
     assert quality["hmean"] == pytest.approx(37.5)
     assert quality["domains"][0] == pytest.approx(
-        {"name": "clear", "visit": 0, "first_frame": 0, "frames": 75, "miou": 50.0, "miou_frozen": 50.5}
+        {"name": "clear", "visit": 0, "first_frame": 0, "frames": 75, "compared": 15, "miou": 50.0, "miou_frozen": 50.5}
     )
     assert quality["classes"][2] == {"name": "building", "iou": None, "iou_frozen": None}
     assert quality["recovery_frames"] == [12, None]
