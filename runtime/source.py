@@ -111,11 +111,11 @@ def fill_replay(
 
 def _require_room(size_HW: tuple[int, int], num_bytes: int) -> None:
     height, width = size_HW
-    needed_mb = math.ceil(MIN_SAMPLES * (height * width * 4 + 1024) / 2**20)  # colours, label, and some for counts
-    if num_bytes < needed_mb * 2**20:
+    needed_bytes = MIN_SAMPLES * (height * width * 4 + 1024)  # colours, label, and counts
+    if num_bytes < needed_bytes:
         raise ConfigError(
             f"--replay-mb {num_bytes / 2**20:g}: no room for {MIN_SAMPLES} samples of {height}x{width}, the fewest "
-            f"that the source is known by; give at least {needed_mb}"
+            f"that the source is known by; give at least {math.ceil(10 * needed_bytes / 2**20) / 10:g}"
         )
 
 

@@ -134,7 +134,7 @@ def test_counts_are_of_the_stretch_and_scores_of_what_follows() -> None:
 
 def test_a_small_run_is_counted_and_scored(tiny_world) -> None:
     config = PoisonConfig(
-        before=10, poison=10, after=25, checkpoint=str(tiny_world.checkpoint), size="64x128", replay_mb=1
+        before=10, poison=10, after=25, checkpoint=str(tiny_world.checkpoint), size="32x64", replay_mb=0.2
     )
     figures = survive(config, "nan_gradient", "rain", 0)
     assert figures.steps == {"nonfinite": 8} and figures.rollbacks == 8  # what sound frames left of the budget
