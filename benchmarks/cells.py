@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import OutOfMemoryError
+
 from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE, code_of, read_summary
 from models.checkpoint import find_checkpoint
@@ -40,7 +42,12 @@ if cores:
 from benchmarks.cli import main
 main()
 """
-FAILURES: dict[int, type[Exception]] = {2: ConfigError, 3: StreamNotOpened, 4: CheckpointInvalid}
+FAILURES: dict[int, type[Exception]] = {
+    2: ConfigError,
+    3: StreamNotOpened,
+    4: CheckpointInvalid,
+    5: OutOfMemoryError,  # the usual way of losing a device; another way has its own words, and the same exit code
+}
 STOPPED = (0, 130)  # exit codes of runs that were told to end: once, and twice
 UNFINISHED = ".unfinished"  # folder of runs that are still going or were cut short
 
