@@ -32,7 +32,7 @@ from runtime.recipes import resolved
 from runtime.record import RunRecord
 from runtime.saving import Saver
 from runtime.scorer import Scorer
-from runtime.signals import stop_on_signals
+from runtime.signals import nothing_written, stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
@@ -64,11 +64,12 @@ def run_session(
     `methods` are those to choose from, `open_with` turns the stream's words into a stream, `release` gives memory back
     once all is built. Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
     """
-    origin = find_origin(config)
-    config = resolved(config, method_entry(config, methods).recipe)
-    start = Start(origin.next_frame, origin.num_before)
-    parts = build(config, open_with=open_with, start=start, methods=methods)
-    _take_up(origin, parts)
+    with nothing_written():
+        origin = find_origin(config)
+        config = resolved(config, method_entry(config, methods).recipe)
+        start = Start(origin.next_frame, origin.num_before)
+        parts = build(config, open_with=open_with, start=start, methods=methods)
+        _take_up(origin, parts)
     session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     release()
     try:
