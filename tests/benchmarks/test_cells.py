@@ -74,7 +74,7 @@ def test_codes_are_listed_once_each(tmp_path):
 
 
 def test_a_missing_checkpoint_is_named_before_anything_runs(tmp_path):
-    with pytest.raises(CheckpointInvalid, match="neither a file nor a shipped checkpoint"):
+    with pytest.raises(CheckpointInvalid, match=r"^--checkpoint .*none: neither a file nor a shipped"):
         run_cells([make_cell(tmp_path / "none")], tmp_path, jobs=1, launch=Launch())
 
 

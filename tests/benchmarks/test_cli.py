@@ -182,9 +182,9 @@ def test_checkpoints_of_no_use_end_with_4(refuse, tmp_path, tiny_world) -> None:
         (tmp_path / "none", "neither a file nor a shipped checkpoint"),
     ):
         code, line = refuse("--checkpoint", checkpoint)
-        assert code == 4 and line.startswith(f"{checkpoint}: ") and expected in line
+        assert code == 4 and line.startswith(f"--checkpoint {checkpoint}: ") and expected in line
     code, line = refuse("--model", "segformer_b1")
-    assert code == 4 and "holds segformer_b0, not segformer_b1" in line
+    assert code == 4 and line.startswith("--checkpoint ") and "holds segformer_b0, not segformer_b1" in line
 
 
 def test_a_busy_port_ends_with_2(refuse) -> None:
