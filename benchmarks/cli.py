@@ -69,13 +69,22 @@ def streams(_: Sequence[str]) -> int:
 
 
 def models(_: Sequence[str]) -> int:
-    """List architectures and shipped checkpoints."""
+    """List architectures, a line for each family, and shipped checkpoints."""
     from models.checkpoint import load_checkpoint, shipped_checkpoints
     from models.zoo import FORMS, MODELS
 
-    print("\n".join([*MODELS, *FORMS]))
-    for name in shipped_checkpoints():
-        manifest = load_checkpoint(name)[1]
+    manifests = {name: load_checkpoint(name)[1] for name in shipped_checkpoints()}
+    shipped = {manifest.model for manifest in manifests.values()}
+    families: dict[str, list[str]] = {}
+    for name in MODELS:
+        family, _, size = name.rpartition("_")
+        families.setdefault(family, []).append(f"{size}*" if name in shipped else size)
+    width = max(map(len, families))
+    print("FAMILY_SIZE, as in segformer_b0 (* comes with a checkpoint, others need one):")
+    for family, sizes in families.items():
+        print(f"{family:<{width}}  {' '.join(sizes)}")
+    print("\nnames of other forms:", *FORMS, "\nshipped checkpoints:", sep="\n")
+    for name, manifest in manifests.items():
         score = manifest.metrics.get("miou")
         known = f", {score:.1f} mIoU there on unseen frames" if isinstance(score, float) else ""
         print(f"{name}: {manifest.model} trained on {manifest.source.dataset} {manifest.source.split}{known}")

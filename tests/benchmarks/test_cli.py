@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import VERBS
+from models.zoo import MODELS
 from runtime.adaptation.components import COMPONENTS
 from runtime.adaptation.methods import METHODS
 from runtime.cli import main as run_verb
@@ -77,7 +78,7 @@ def test_the_options_of_run_are_these_and_no_others(capsys) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "expected"),
-    [("streams", "rain_sequence"), ("models", "segformer_b5"), ("methods", "styled"), ("help", "pretrain")],
+    [("streams", "rain_sequence"), ("models", "segformer_b0_synthetic:"), ("methods", "styled"), ("help", "pretrain")],
 )
 def test_lists_have_a_line_for_each(verb, expected, capsys) -> None:
     assert run_verb([verb], VERBS) == 0
@@ -95,6 +96,15 @@ def test_help_for_a_conversion_names_the_file(capsys) -> None:
         run_verb(["checkpoint", "convert", "--help"], VERBS)
     assert stop.value.code == 0
     assert capsys.readouterr().out.startswith("usage: udaseg-runtime checkpoint convert FILE ")
+
+
+def test_every_model_is_listed_with_its_family_and_those_that_come_with_weights_are_marked(capsys) -> None:
+    run_verb(["models"], VERBS)
+    families, *_ = capsys.readouterr().out.split("\n\n")
+    rows = [line.split() for line in families.splitlines()[1:]]
+    listed = [f"{family}_{size}" for family, *sizes in rows for size in sizes]
+    assert [name.rstrip("*") for name in listed] == list(MODELS)
+    assert [name for name in listed if name.endswith("*")] == ["segformer_b0*"]
 
 
 def test_every_method_and_component_is_listed(capsys) -> None:
