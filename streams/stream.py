@@ -40,6 +40,7 @@ __all__ = [
     "open_stream",
 ]
 
+_EXPECTED = "expected a preset, camera:N, dataset:LAYOUT:SPLIT, a directory or a video"
 _MOST_CAMERA_DIGITS = 4  # OpenCV counts in hundreds of back ends, some thirty of them, and refuses more than an int
 
 
@@ -155,11 +156,13 @@ def _open_path(uri: str, options: StreamOptions) -> Stream:
         )
     if "://" not in uri and (os.sep in uri or suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES):
         raise StreamNotOpened(f"--stream {shown(uri)}: no such file or directory; check the path")
+    if "://" in uri and not uri.startswith("file:"):
+        raise UnknownStream(
+            f"--stream {shown(uri)}: streams from a network are not read ({_EXPECTED}); save it to a video file, or "
+            "bridge it to a local camera"
+        )
     usages = [*PRESETS, *(scheme.usage for scheme in SCHEMES.values())]
-    raise UnknownStream(
-        f"--stream {shown(uri)}: no such stream (expected a preset, camera:N, dataset:LAYOUT:SPLIT, a directory "
-        f"or a video); {nearest(uri, usages)}"
-    )
+    raise UnknownStream(f"--stream {shown(uri)}: no such stream ({_EXPECTED}); {nearest(uri, usages)}")
 
 
 def _open_directory(path: Path, options: StreamOptions) -> Stream:

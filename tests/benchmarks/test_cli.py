@@ -128,7 +128,7 @@ def test_every_method_and_component_is_listed(capsys) -> None:
         (["--stream", "dataset:camvid:test_dask"], r"no split 'test_dask' in .*; nearest: test_dusk"),
         (["--dataset", "camvid"], r"--dataset camvid: only presets render weather on a data set"),
         (["--stream", "camera:first"], r"--stream camera:first: expected a whole number there"),
-        (["--stream", "rtsp://nobody"], r"--stream rtsp://nobody: no such stream"),
+        (["--stream", "rtsp://nobody"], r"--stream rtsp://nobody: streams from a network are not read"),
         (["--source", "synthtic"], r"--source synthtic: no such source of labelled samples; nearest: synthetic"),
         (["--source", "camvid:test_day"], r"--source camvid:test_day: 6 labelled samples, expected at least 16"),
         (["--replay-mb", "0.015625"], r"--replay-mb 0.015625: no room for 16 samples of 32x64, .*give at least 1"),
