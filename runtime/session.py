@@ -154,15 +154,15 @@ class Session:
             self.dispatch(closing(self._parts, accounts, stream_faults=self._saver.stream_faults()))
 
     def dispatch(self, event: Event) -> None:
-        """Hand one event to every observer, then the faults they found and what became of checkpoints."""
+        """Hand to every observer the faults found since the last event, this one, and what became of checkpoints."""
+        while not self._faults.empty():
+            self._hand_out(self._faults.get())
         if isinstance(event, SnapshotTaken):
             self._saver.save(event)
         else:
             self._hand_out(event)
         if self._parts.weights.is_retired:
             self._saver.save_again(every_s=self._config.run.checkpoint_every_s)
-        while not self._faults.empty():
-            self._hand_out(self._faults.get())
         for saved in self._saver.finished():
             self._hand_out(saved)
 
@@ -249,7 +249,7 @@ class Session:
 
     def _open(self) -> None:
         """The first events; a run that goes on does so from its checkpoint."""
-        self.dispatch(opening(self._config, self._parts, first_frame=self._origin.next_frame))
+        self._hand_out(opening(self._config, self._parts, first_frame=self._origin.next_frame))
         if self._origin.is_resumed:
             version = checkpoint.version if (checkpoint := self._origin.checkpoint) else 0
             self.dispatch(RunResumed(self._origin.next_frame, version, time.monotonic(), self._origin.detail))
