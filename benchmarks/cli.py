@@ -31,8 +31,10 @@ def run(arguments: Sequence[str]) -> int:
     from evaluation.report import write_report
     from evaluation.scoreboard import Scoreboard
     from evaluation.subsets import subset_lines, subset_names
+    from runtime.idle_options import refuse_idle
     from runtime.session import run_session
 
+    refuse_idle(config, arguments)
     subsets = subset_names(config.run.score_classes)
     settle_process()
     oracle = Oracle()
@@ -138,8 +140,11 @@ def checkpoint(arguments: Sequence[str]) -> int:
 def compare(arguments: Sequence[str]) -> int:
     """Several methods on the same stream and seeds."""
     from benchmarks.compare import CompareConfig, run_comparison
+    from runtime.idle_options import refuse_idle_folders
 
-    print(run_comparison(parse(CompareConfig, arguments, prog="udaseg-runtime compare")))
+    config = parse(CompareConfig, arguments, prog="udaseg-runtime compare")
+    refuse_idle_folders(config.stream, config.model, config.replay, arguments)
+    print(run_comparison(config))
     return EXIT_DONE
 
 

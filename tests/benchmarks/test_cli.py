@@ -122,6 +122,7 @@ def test_every_method_and_component_is_listed(capsys) -> None:
         (["--stream", "rain_sequense"], r"--stream rain_sequense: no such stream .*nearest: rain_sequence"),
         (["--with", "mick"], r"--with mick: no such component; nearest: mic"),
         (["--with", "mic", "--method", "frozen"], r"--with mic: the method never learns; choose one that does"),
+        (["--method", "frozen", "--budget", "3"], r"--budget 3: expected a method that learns"),
         (["--method", "stiled"], r"--method stiled: no such method; nearest: styled"),
         (["--model", "segformer_b9"], r"--model segformer_b9: no such model; nearest: segformer_b"),
         (["--stream", "dataset:camvit:x"], r"--stream dataset:camvit:x: no data set layout 'camvit'; nearest: camvid"),
@@ -143,6 +144,12 @@ def test_every_method_and_component_is_listed(capsys) -> None:
 def test_wrong_words_end_with_2(refuse, words, expected) -> None:
     code, line = refuse(*words)
     assert code == 2 and re.match(f".*{expected}", line), line
+
+
+def test_an_option_that_no_run_of_a_comparison_would_heed_ends_with_2(here, capsys) -> None:
+    assert run_verb(["compare", "--source-data", "x"], VERBS) == 2
+    assert capsys.readouterr().err.startswith("udaseg-runtime: --source-data x: expected a source that is a data set")
+    assert list(here.iterdir()) == []
 
 
 def test_a_wrong_file_of_settings_ends_with_2(refuse, tmp_path) -> None:
