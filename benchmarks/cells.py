@@ -22,13 +22,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import OutOfMemoryError
+
 from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE, code_of, read_summary
-from models.checkpoint import find_checkpoint
 from models.tensorfile import CheckpointInvalid
 from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
 from runtime.option_words import ConfigError
+from runtime.source_model import find_source
 from streams.protocol import StreamNotOpened
 
 # The first argument is the list of cores the run may use, as a user would give them with taskset.
@@ -40,7 +42,12 @@ if cores:
 from benchmarks.cli import main
 main()
 """
-FAILURES: dict[int, type[Exception]] = {2: ConfigError, 3: StreamNotOpened, 4: CheckpointInvalid}
+FAILURES: dict[int, type[Exception]] = {
+    2: ConfigError,
+    3: StreamNotOpened,
+    4: CheckpointInvalid,
+    5: OutOfMemoryError,  # the usual way of losing a device; another way has its own words, and the same exit code
+}
 STOPPED = (0, 130)  # exit codes of runs that were told to end: once, and twice
 UNFINISHED = ".unfinished"  # folder of runs that are still going or were cut short
 
@@ -66,8 +73,8 @@ class Cell:
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
     def weights_digest(self) -> str:
-        """Twelve hexadecimal digits of the checkpoint's bytes; CheckpointInvalid where there is none."""
-        return hashlib.sha256(find_checkpoint(self.config.model.source).read_bytes()).hexdigest()[:12]
+        """Twelve hexadecimal digits of the checkpoint's bytes; ConfigError or CheckpointInvalid where there is none."""
+        return hashlib.sha256(find_source(self.config.model).read_bytes()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

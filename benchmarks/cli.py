@@ -31,8 +31,10 @@ def run(arguments: Sequence[str]) -> int:
     from evaluation.report import write_report
     from evaluation.scoreboard import Scoreboard
     from evaluation.subsets import subset_lines, subset_names
+    from runtime.idle_options import refuse_idle
     from runtime.session import run_session
 
+    refuse_idle(config, arguments)
     subsets = subset_names(config.run.score_classes)
     settle_process()
     oracle = Oracle()
@@ -69,13 +71,22 @@ def streams(_: Sequence[str]) -> int:
 
 
 def models(_: Sequence[str]) -> int:
-    """List architectures and shipped checkpoints."""
+    """List architectures, a line for each family, and shipped checkpoints."""
     from models.checkpoint import load_checkpoint, shipped_checkpoints
     from models.zoo import FORMS, MODELS
 
-    print("\n".join([*MODELS, *FORMS]))
-    for name in shipped_checkpoints():
-        manifest = load_checkpoint(name)[1]
+    manifests = {name: load_checkpoint(name)[1] for name in shipped_checkpoints()}
+    shipped = {manifest.model for manifest in manifests.values()}
+    families: dict[str, list[str]] = {}
+    for name in MODELS:
+        family, _, size = name.rpartition("_")
+        families.setdefault(family, []).append(f"{size}*" if name in shipped else size)
+    width = max(map(len, families))
+    print("FAMILY_SIZE, as in segformer_b0 (* comes with a checkpoint, others need one):")
+    for family, sizes in families.items():
+        print(f"{family:<{width}}  {' '.join(sizes)}")
+    print("\nnames of other forms:", *FORMS, "\nshipped checkpoints:", sep="\n")
+    for name, manifest in manifests.items():
         score = manifest.metrics.get("miou")
         known = f", {score:.1f} mIoU there on unseen frames" if isinstance(score, float) else ""
         print(f"{name}: {manifest.model} trained on {manifest.source.dataset} {manifest.source.split}{known}")
@@ -129,8 +140,11 @@ def checkpoint(arguments: Sequence[str]) -> int:
 def compare(arguments: Sequence[str]) -> int:
     """Several methods on the same stream and seeds."""
     from benchmarks.compare import CompareConfig, run_comparison
+    from runtime.idle_options import refuse_idle_folders
 
-    print(run_comparison(parse(CompareConfig, arguments, prog="udaseg-runtime compare")))
+    config = parse(CompareConfig, arguments, prog="udaseg-runtime compare")
+    refuse_idle_folders(config.stream, config.model, config.replay, arguments)
+    print(run_comparison(config))
     return EXIT_DONE
 
 

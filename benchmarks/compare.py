@@ -9,7 +9,7 @@ folder are not run again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 from rich.console import Console
@@ -19,12 +19,14 @@ from benchmarks.method_words import adaptation_of, method_of, model_of
 from benchmarks.options import check_at_least, check_each_once, check_names, check_seeds, with_exam
 from evaluation.compare import compare
 from evaluation.comparison_tables import rich_tables, write_comparison
-from evaluation.oracle import Oracle
+from evaluation.oracle import LOOKED_AT, Oracle
 from runtime.config import ModelConfig, ReplayConfig, RunConfig, RuntimeConfig, StreamConfig, WebConfig
-from runtime.option_words import parse_latency
+from runtime.option_words import parse_latency, require
+from streams.stream import StreamOptions, open_stream
 
 THREADS = 1  # of a run: its figures must not depend on how many run at once
 RECORDED = "recorded"
+GLANCE_HW = (32, 64)  # of frames that are only asked for their labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class CompareConfig:
 
 def run_comparison(config: CompareConfig) -> Path:
     """Run the missing cells, print the tables, write them; returns the page's path."""
+    check_labelled(config.stream)
     folder = config.out or Path("runs") / f"compare-{plain_name(Path(config.stream.stream).name)}"
     launch = Launch(threads=THREADS)
     run_dirs = run_cells(cells(config), folder, jobs=config.jobs, launch=launch)
@@ -72,6 +75,25 @@ def run_comparison(config: CompareConfig) -> Path:
     comparison = compare(run_dirs, names=dict(zip(run_dirs, words, strict=True)), note=code_note(run_dirs))
     Console().print(rich_tables(comparison))
     return write_comparison(comparison, folder)
+
+
+def check_labelled(config: StreamConfig) -> None:
+    """ConfigError where there is nothing to rank by: no label on the first frames. A camera, which cannot be played
+    twice, is not even opened.
+    """
+    is_recorded, has_labels = not config.stream.startswith("camera:"), False
+    if is_recorded:
+        options = StreamOptions(
+            size_HW=GLANCE_HW, dataset=config.dataset, data=config.data, frames_per_visit=config.frames_per_visit
+        )
+        stream = open_stream(config.stream, options)
+        has_labels = any(frame.label_HW is not None for frame in islice(stream, LOOKED_AT))
+        stream.close()
+    require(
+        has_labels,
+        "--stream", config.stream, "a recorded stream with labels to rank methods by",
+        "choose a preset or a labelled data set, or run one method on it, which needs none",
+    )  # fmt: skip
 
 
 def cells(config: CompareConfig) -> Sequence[Cell]:

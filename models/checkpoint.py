@@ -23,6 +23,7 @@ from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import (
     CheckpointInvalid,
+    asked_by,
     is_pickle,
     read_tensors,
     tensors_digest,
@@ -130,13 +131,11 @@ def load_source(
     network = build_model(manifest.model, num_classes=manifest.num_classes)
     light = {name.removeprefix(LIGHT): tensor for name, tensor in state.items() if name.startswith(LIGHT)}
     decoder = None
-    try:
+    with asked_by(f"{path_or_name}:"):
         load_into(network, {name: tensor for name, tensor in state.items() if not name.startswith(LIGHT)})
         if light:
             decoder = LightDecoder.of(network).requires_grad_(False)
             load_into(decoder, light)
-    except CheckpointInvalid as error:
-        raise CheckpointInvalid(f"{path_or_name}: {error}") from error
     if decoder is None and has_light_decoder(manifest.model):
         raise CheckpointInvalid(
             f"{path_or_name}: holds {manifest.model} without its light decoder; train it with udaseg-runtime pretrain, "

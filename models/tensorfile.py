@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any  # JSON
 
@@ -44,6 +44,17 @@ PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save since 1.6 (a zip), and before
 
 class CheckpointInvalid(ValueError):
     """A weight file cannot be used. The message is one line: file, first fault, what was expected, what to do."""
+
+
+@contextlib.contextmanager
+def asked_by(words: str) -> Iterator[None]:
+    """A CheckpointInvalid from within begins with `words`: the option that named the file, say, which only a caller
+    knows.
+    """
+    try:
+        yield
+    except CheckpointInvalid as error:
+        raise CheckpointInvalid(f"{words} {error}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -98,16 +99,16 @@ def build(
     torch.manual_seed(config.run.seed)
     model, light_decoder, mapping = source_model(config.model)
     size_HW = parse_size(config.stream.size) if config.stream.size else mapping.manifest.source.size_HW
-    stream, round_length = _open(config, size_HW, clock, open_with, start)
-    report, replay = _adapt(model.to(device), config.model), _filled(config, mapping, size_HW)
-    model.answers_in = chosen_precision(config.model.precision, device)
-    lanes = open_lanes(device)
-    weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     faults: queue.SimpleQueue[Fault] = queue.SimpleQueue()
 
     def note(component: str, detail: str) -> None:
         faults.put(Fault(component, detail, clock()))
 
+    stream, round_length = _open(config, size_HW, open_with, start, clock=clock, tell=partial(note, "capture"))
+    report, replay = _adapt(model.to(device), config.model), _filled(config, mapping, size_HW)
+    model.answers_in = chosen_precision(config.model.precision, device)
+    lanes = open_lanes(device)
+    weights = VersionedWeights(adaptable_tensors(model), lane=lanes.learning)
     served = serve(replica(model), lanes.inference, on_fault=lambda detail: note("inference", detail))
     given = SourceParts(model, weights, replay, calibrated(replay), light_decoder and light_decoder.to(device))
     router = Router(given.appearance) if config.adaptation.policy == "guarded" else None
@@ -118,7 +119,7 @@ def build(
     slack = slack_of(config.run, lanes.learning, clock=clock)
     adaptation = build_adaptation(config, given, entry, fps=stream.fps, clock=stamps, slack=slack)
     for detail in adaptation.notes:
-        faults.put(Fault("learner", detail, clock()))
+        note("learner", detail)
     lanes.learning.record().wait()  # what was built here must be there before other lanes compute on it
     driven = Driven(stream, predictor, adaptation.cycle, lanes.learning, slack)
     return Parts(
@@ -168,7 +169,13 @@ def _device(name: str) -> torch.device:
 
 
 def _open(
-    config: RuntimeConfig, size_HW: tuple[int, int], clock: Callable[[], float], open_with: Opener, start: Start
+    config: RuntimeConfig,
+    size_HW: tuple[int, int],
+    open_with: Opener,
+    start: Start,
+    *,
+    clock: Callable[[], float],
+    tell: Callable[[str], None],
 ) -> tuple[Stream, int | None]:
     """The stream, and the frames in a round of it where it is played several times."""
     options = StreamOptions(
@@ -181,6 +188,7 @@ def _open(
         rounds=config.stream.rounds,
         frames_per_visit=config.stream.frames_per_visit,
         clock=clock,
+        tell=tell,
     )
     stream = open_with(config.stream.stream, options)
     num_left, rounds = stream.num_frames, config.stream.rounds

@@ -40,8 +40,7 @@ def main(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> int:
         name, rest = _verb(rest, verbs)
         return verbs[name].function(rest)
     except KeyboardInterrupt as interrupt:
-        if str(interrupt):
-            print_error(str(interrupt))
+        print_error(str(interrupt) or "interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

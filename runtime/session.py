@@ -32,7 +32,7 @@ from runtime.recipes import resolved
 from runtime.record import RunRecord
 from runtime.saving import Saver
 from runtime.scorer import Scorer
-from runtime.signals import stop_on_signals
+from runtime.signals import nothing_written, stop_on_signals
 from runtime.status import Status
 from runtime.summary import SummaryBuilder, describe_environment
 from runtime.web.server import WebServer
@@ -64,11 +64,12 @@ def run_session(
     `methods` are those to choose from, `open_with` turns the stream's words into a stream, `release` gives memory back
     once all is built. Raises what `find_origin` and `build` raise, and PortBusy, before anything is written.
     """
-    origin = find_origin(config)
-    config = resolved(config, method_entry(config, methods).recipe)
-    start = Start(origin.next_frame, origin.num_before)
-    parts = build(config, open_with=open_with, start=start, methods=methods)
-    _take_up(origin, parts)
+    with nothing_written():
+        origin = find_origin(config)
+        config = resolved(config, method_entry(config, methods).recipe)
+        start = Start(origin.next_frame, origin.num_before)
+        parts = build(config, open_with=open_with, start=start, methods=methods)
+        _take_up(origin, parts)
     session = Session(config, parts, make_scorer(parts.manifest.classes), origin)
     release()
     try:
@@ -153,15 +154,15 @@ class Session:
             self.dispatch(closing(self._parts, accounts, stream_faults=self._saver.stream_faults()))
 
     def dispatch(self, event: Event) -> None:
-        """Hand one event to every observer, then the faults they found and what became of checkpoints."""
+        """Hand to every observer the faults found since the last event, this one, and what became of checkpoints."""
+        while not self._faults.empty():
+            self._hand_out(self._faults.get())
         if isinstance(event, SnapshotTaken):
             self._saver.save(event)
         else:
             self._hand_out(event)
         if self._parts.weights.is_retired:
             self._saver.save_again(every_s=self._config.run.checkpoint_every_s)
-        while not self._faults.empty():
-            self._hand_out(self._faults.get())
         for saved in self._saver.finished():
             self._hand_out(saved)
 
@@ -248,7 +249,7 @@ class Session:
 
     def _open(self) -> None:
         """The first events; a run that goes on does so from its checkpoint."""
-        self.dispatch(opening(self._config, self._parts, first_frame=self._origin.next_frame))
+        self._hand_out(opening(self._config, self._parts, first_frame=self._origin.next_frame))
         if self._origin.is_resumed:
             version = checkpoint.version if (checkpoint := self._origin.checkpoint) else 0
             self.dispatch(RunResumed(self._origin.next_frame, version, time.monotonic(), self._origin.detail))

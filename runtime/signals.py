@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly end, SIGTERM for a quick one; a second Ctrl-C ends at once."""
+"""Ctrl-C and SIGTERM: the first asks for an orderly end, SIGTERM for a quick one; a second Ctrl-C ends at once.
+
+While a run is being built there is nothing to end in order, and a Ctrl-C ends it at once.
+"""
 
 import contextlib
 import os
@@ -10,6 +13,15 @@ from types import FrameType
 EXIT_INTERRUPTED = 130
 STDOUT = 1
 SHOW_CURSOR = b"\x1b[?25h\n"  # and a new line for the prompt
+
+
+@contextlib.contextmanager
+def nothing_written() -> Iterator[None]:
+    """A Ctrl-C within says that it left nothing behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted before the first frame; nothing was written") from None
 
 
 @contextlib.contextmanager

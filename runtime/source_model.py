@@ -3,11 +3,13 @@
 It answers in the 19 Cityscapes classes, which streams are labelled in, whatever it was trained for.
 """
 
-from models.checkpoint import Manifest, Source, load_source
+from pathlib import Path
+
+from models.checkpoint import Manifest, Source, find_checkpoint, load_source, shipped_checkpoints
 from models.hugging_face import PREFIX, read_hugging_face
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
-from models.tensorfile import CheckpointInvalid
+from models.tensorfile import CheckpointInvalid, asked_by
 from models.zoo import MODELS, build_model, is_imported, is_known
 from runtime.config import ModelConfig
 from runtime.label_mapping import ClassMapping, to_stream_classes
@@ -23,23 +25,34 @@ def source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder |
     Raises ConfigError, ModelUnsuitable and CheckpointInvalid, each in one line.
     """
     name = config.model
+    if name is not None and config.checkpoint is None and (is_imported(name) or name.startswith(PREFIX)):
+        return _with_own_weights(name)
+    find_source(config)
+    checkpoint = config.source
+    with asked_by("--checkpoint"):
+        model, light_decoder, manifest = load_source(checkpoint, model=name)
+        if drawn := manifest.recipe.get("random"):
+            raise CheckpointInvalid(
+                f"{checkpoint}: tensors of it were drawn at random when it was converted ({drawn}); train it first, "
+                f"with udaseg-runtime pretrain --checkpoint {checkpoint}"
+            )
+        return model, light_decoder, to_stream_classes(checkpoint, model, light_decoder, manifest)
+
+
+def find_source(config: ModelConfig) -> Path:
+    """The checkpoint's file. ConfigError for an unknown model, or one without weights where no checkpoint was named;
+    CheckpointInvalid where the one that was named is not there.
+    """
+    name = config.model
     if name is not None and not is_known(name):
         raise ConfigError(f"--model {name}: no such model; {nearest(name, list(MODELS))}")
-    if name is not None and name not in MODELS and config.checkpoint is None:
-        if is_imported(name) or name.startswith(PREFIX):
-            return _with_own_weights(name)
+    if config.checkpoint is None and config.source not in shipped_checkpoints():
         raise ConfigError(
             f"--model {name}: comes without weights; give --checkpoint FILE, as written by "
             f"udaseg-runtime pretrain --model {name} --out FILE"
         )
-    checkpoint = config.source
-    model, light_decoder, manifest = load_source(checkpoint, model=name)
-    if drawn := manifest.recipe.get("random"):
-        raise CheckpointInvalid(
-            f"{checkpoint}: tensors of it were drawn at random when it was converted ({drawn}); train it first, with "
-            f"udaseg-runtime pretrain --checkpoint {checkpoint}"
-        )
-    return model, light_decoder, to_stream_classes(checkpoint, model, light_decoder, manifest)
+    with asked_by("--checkpoint"):
+        return find_checkpoint(config.source)
 
 
 def _with_own_weights(name: str) -> tuple[SegmentationModel, None, ClassMapping]:
@@ -47,6 +60,8 @@ def _with_own_weights(name: str) -> tuple[SegmentationModel, None, ClassMapping]
     source = Source(dataset="", split="", size_HW=UNSAID_SIZE_HW)
     if name.startswith(PREFIX):
         model, classes = read_hugging_face(name)
-        return model.eval(), None, to_stream_classes(name, model, None, Manifest(name, len(classes), classes, source))
+        manifest = Manifest(name, len(classes), classes, source)
+        with asked_by("--model"):
+            return model.eval(), None, to_stream_classes(name, model, None, manifest)
     model = build_model(name, num_classes=len(CITYSCAPES.names)).eval()
     return model, None, ClassMapping(Manifest(name, len(CITYSCAPES.names), CITYSCAPES.names, source))

@@ -1,7 +1,7 @@
 """Recordings that are lists of image files, with or without label files: read, brought to one size, faults counted.
 
-A damaged file costs its own frame and nothing else. Knows no directory layout: `directory.py` and `datasets/` make the
-lists.
+A damaged file costs its own frame and nothing else, and is told by name. Knows no directory layout: `directory.py` and
+`datasets/` make the lists.
 """
 
 # H height, W width, C channels (RGB)
@@ -16,6 +16,26 @@ import numpy as np
 
 from streams.frame import Frame
 from streams.images import read_image, read_label, resize_image, resize_label
+
+MAX_TOLD = 10  # damaged files; of a folder that was copied badly there may be thousands
+
+
+def untold(_: str) -> None:
+    """For recordings whose damaged files nobody asks for by name. No lambda: loaders are pickled for workers."""
+
+
+class FirstTold:
+    """Hands each line on once, MAX_TOLD at most, and then says that there are more."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        if line in self._told or len(self._told) > MAX_TOLD:
+            return
+        self._told.add(line)
+        self._tell(line if len(self._told) <= MAX_TOLD else "more files are damaged; from now on they are only counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +62,20 @@ class Loader:
 
     `native_HW` is the size that images of this recording have; another one is counted as `resized`, and left as it is
     by `keeps_sizes`. `label_lut` maps the 256 possible label ids to train ids; None means a recording without labels.
+    `tell` hears of each damaged file, in a line.
     """
 
     native_HW: tuple[int, int]
     size_HW: tuple[int, int] | None = None
     label_lut: np.ndarray | None = None
     keeps_sizes: bool = False
+    tell: Callable[[str], None] = untold
 
     def load(self, entry: Entry) -> Loaded:
         """Reads one entry from disk."""
         image_HWC = read_image(entry.image)
         if image_HWC is None:
+            self.tell(f"{entry.image}: no image can be read from this file; its frame is left out")
             return Loaded(None, None, ("decode_error",))
         height, width = image_HWC.shape[:2]
         size_HW = (height, width) if self.keeps_sizes else self.size_HW or self.native_HW
@@ -64,6 +87,7 @@ class Loader:
             else:
                 label_HW = read_label(entry.label)
                 if label_HW is None or label_HW.shape != image_HWC.shape[:2]:
+                    self.tell(f"{entry.label}: no labels as large as the image can be read from this file; it has none")
                     label_HW, faults = None, (*faults, "label_error")
                 else:
                     label_HW = resize_label(self.label_lut[label_HW], size_HW)

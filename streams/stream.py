@@ -20,7 +20,7 @@ from streams.directory import list_images
 from streams.images import IMAGE_SUFFIXES
 from streams.protocol import Stream, StreamLost, StreamNotOpened, UnknownStream
 from streams.quiet import silence_decoders
-from streams.recording import Loader, Recording, first_readable_HW
+from streams.recording import FirstTold, Loader, Recording, first_readable_HW, untold
 from streams.repeated import Repeated
 from streams.synthetic.sequences import PRESETS
 from streams.synthetic.stream import DEFAULT_FPS as SYNTHETIC_FPS
@@ -40,6 +40,7 @@ __all__ = [
     "open_stream",
 ]
 
+_EXPECTED = "expected a preset, camera:N, dataset:LAYOUT:SPLIT, a directory or a video"
 _MOST_CAMERA_DIGITS = 4  # OpenCV counts in hundreds of back ends, some thirty of them, and refuses more than an int
 
 
@@ -50,7 +51,8 @@ class StreamOptions:
     `size_HW` is what frames and labels are resized to. `dataset` (LAYOUT or LAYOUT:SPLIT, lying in the folder `data`)
     gives presets real frames to render their weather on. `rounds` plays a stream that has an end so many times, one
     after the other; `frames_per_visit` makes visits of synthetic presets longer or shorter. `start` is the index of the
-    first frame, for going on where a run stopped. `clock` reads monotonic seconds.
+    first frame, for going on where a run stopped. `clock` reads monotonic seconds. `tell` hears, in the thread that
+    takes the frames, of the first files that cannot be read, each in a line.
     """
 
     size_HW: tuple[int, int] | None = None
@@ -62,11 +64,13 @@ class StreamOptions:
     frames_per_visit: int | None = None
     start: int = 0
     clock: Callable[[], float] = time.monotonic
+    tell: Callable[[str], None] = untold
 
 
 def open_stream(uri: str, options: StreamOptions | None = None) -> Stream:
     """The stream named by `uri`; UnknownStream or StreamNotOpened, one line each, where that cannot be."""
     options = options or StreamOptions()
+    options = replace(options, tell=FirstTold(options.tell))  # one for all rounds and visits: each file is told once
     silence_decoders()
     if options.rounds == 1:
         return _open_once(uri, options)
@@ -122,14 +126,16 @@ def _open_preset(name: str, options: StreamOptions) -> Stream:
     split = open_split(options.dataset, options.data, option="--dataset")
 
     def open_recording() -> Recording:
-        return split.as_stream(size_HW=options.size_HW, fps=options.fps, clock=options.clock)
+        return split.as_stream(size_HW=options.size_HW, fps=options.fps, clock=options.clock, tell=options.tell)
 
     return Weathered(open_recording, sequence, seed=options.seed, start=options.start)
 
 
 def _open_dataset(rest: str, options: StreamOptions) -> Stream:
     split = open_split(rest, options.data, option="--stream dataset:")
-    return split.as_stream(size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start)
+    return split.as_stream(
+        size_HW=options.size_HW, fps=options.fps, clock=options.clock, start=options.start, tell=options.tell
+    )
 
 
 def _open_camera(rest: str, options: StreamOptions) -> Stream:
@@ -155,11 +161,13 @@ def _open_path(uri: str, options: StreamOptions) -> Stream:
         )
     if "://" not in uri and (os.sep in uri or suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES):
         raise StreamNotOpened(f"--stream {shown(uri)}: no such file or directory; check the path")
+    if "://" in uri and not uri.startswith("file:"):
+        raise UnknownStream(
+            f"--stream {shown(uri)}: streams from a network are not read ({_EXPECTED}); save it to a video file, or "
+            "bridge it to a local camera"
+        )
     usages = [*PRESETS, *(scheme.usage for scheme in SCHEMES.values())]
-    raise UnknownStream(
-        f"--stream {shown(uri)}: no such stream (expected a preset, camera:N, dataset:LAYOUT:SPLIT, a directory "
-        f"or a video); {nearest(uri, usages)}"
-    )
+    raise UnknownStream(f"--stream {shown(uri)}: no such stream ({_EXPECTED}); {nearest(uri, usages)}")
 
 
 def _open_directory(path: Path, options: StreamOptions) -> Stream:
@@ -171,7 +179,7 @@ def _open_directory(path: Path, options: StreamOptions) -> Stream:
         )
     return Recording(
         entries,
-        Loader(native_HW, options.size_HW),
+        Loader(native_HW, options.size_HW, tell=options.tell),
         name=path.resolve().name or "root",
         fps=options.fps or DEFAULT_FPS,
         clock=options.clock,

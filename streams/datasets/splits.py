@@ -10,14 +10,14 @@ All that can be wrong with words or folder is found here, before the first frame
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streams.datasets.camvid import CAMVID
 from streams.datasets.cityscapes import CITYSCAPES_LAYOUT
 from streams.datasets.layout import Layout
 from streams.protocol import StreamNotOpened, UnknownStream
-from streams.recording import Entry, Loader, Recording, first_readable_HW
+from streams.recording import Entry, Loader, Recording, first_readable_HW, untold
 from streams.wording import nearest, shown
 
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (CAMVID, CITYSCAPES_LAYOUT)}
@@ -46,11 +46,12 @@ class Split:
         fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         start: int = 0,
+        tell: Callable[[str], None] = untold,
     ) -> Recording:
-        """A fresh stream over the entries, its frames' domain being the name of the split."""
+        """A fresh stream over the entries, its frames' domain being the name of the split; `tell` hears of damage."""
         return Recording(
             self.entries,
-            self.loader(size_HW),
+            replace(self.loader(size_HW), tell=tell),
             name=f"{self.layout.name}_{self.name}",
             fps=fps or DEFAULT_FPS,
             clock=clock,

@@ -7,6 +7,7 @@ from benchmarks.cells import Cell, CellFailed, CellStopped, Launch, code_note, c
 from benchmarks.conditions import ROOT, code_digest
 from evaluation.run_folder import NOTE_FILE
 from models.tensorfile import CheckpointInvalid
+from runtime.cli import exit_code
 from runtime.config import ModelConfig, RunConfig, RuntimeConfig
 from runtime.option_words import ConfigError
 
@@ -73,7 +74,7 @@ def test_codes_are_listed_once_each(tmp_path):
 
 
 def test_a_missing_checkpoint_is_named_before_anything_runs(tmp_path):
-    with pytest.raises(CheckpointInvalid, match="neither a file nor a shipped checkpoint"):
+    with pytest.raises(CheckpointInvalid, match=r"^--checkpoint .*none: neither a file nor a shipped"):
         run_cells([make_cell(tmp_path / "none")], tmp_path, jobs=1, launch=Launch())
 
 
@@ -106,3 +107,12 @@ def test_a_run_that_was_told_to_end_is_no_failure(tmp_path, checkpoint, code, ki
     log.write_text("the first line\nudaseg-runtime: the last line\n")
     with pytest.raises(kind, match=words):
         raise failure(code, make_cell(checkpoint), log)
+
+
+@pytest.mark.parametrize("code", [2, 3, 4, 5])
+def test_the_command_ends_as_its_run_did(tmp_path, checkpoint, code):
+    log = tmp_path / "clear.log"
+    log.write_text("udaseg-runtime: CUDA out of memory. Tried to allocate 2.00 GiB\n")
+    error = failure(code, make_cell(checkpoint), log)
+    assert isinstance(error, Exception)
+    assert (exit_code(error), str(error)) == (code, "CUDA out of memory. Tried to allocate 2.00 GiB")

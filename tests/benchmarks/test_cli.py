@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import VERBS
+from models.zoo import MODELS
 from runtime.adaptation.components import COMPONENTS
 from runtime.adaptation.methods import METHODS
 from runtime.cli import main as run_verb
@@ -77,7 +78,7 @@ def test_the_options_of_run_are_these_and_no_others(capsys) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "expected"),
-    [("streams", "rain_sequence"), ("models", "segformer_b5"), ("methods", "styled"), ("help", "pretrain")],
+    [("streams", "rain_sequence"), ("models", "segformer_b0_synthetic:"), ("methods", "styled"), ("help", "pretrain")],
 )
 def test_lists_have_a_line_for_each(verb, expected, capsys) -> None:
     assert run_verb([verb], VERBS) == 0
@@ -97,6 +98,15 @@ def test_help_for_a_conversion_names_the_file(capsys) -> None:
     assert capsys.readouterr().out.startswith("usage: udaseg-runtime checkpoint convert FILE ")
 
 
+def test_every_model_is_listed_with_its_family_and_those_that_come_with_weights_are_marked(capsys) -> None:
+    run_verb(["models"], VERBS)
+    families, *_ = capsys.readouterr().out.split("\n\n")
+    rows = [line.split() for line in families.splitlines()[1:]]
+    listed = [f"{family}_{size}" for family, *sizes in rows for size in sizes]
+    assert [name.rstrip("*") for name in listed] == list(MODELS)
+    assert [name for name in listed if name.endswith("*")] == ["segformer_b0*"]
+
+
 def test_every_method_and_component_is_listed(capsys) -> None:
     run_verb(["methods"], VERBS)
     methods, _, components = capsys.readouterr().out.partition("\nwith any of them (--with NAME,NAME=WEIGHT):\n")
@@ -112,13 +122,14 @@ def test_every_method_and_component_is_listed(capsys) -> None:
         (["--stream", "rain_sequense"], r"--stream rain_sequense: no such stream .*nearest: rain_sequence"),
         (["--with", "mick"], r"--with mick: no such component; nearest: mic"),
         (["--with", "mic", "--method", "frozen"], r"--with mic: the method never learns; choose one that does"),
+        (["--method", "frozen", "--budget", "3"], r"--budget 3: expected a method that learns"),
         (["--method", "stiled"], r"--method stiled: no such method; nearest: styled"),
         (["--model", "segformer_b9"], r"--model segformer_b9: no such model; nearest: segformer_b"),
         (["--stream", "dataset:camvit:x"], r"--stream dataset:camvit:x: no data set layout 'camvit'; nearest: camvid"),
         (["--stream", "dataset:camvid:test_dask"], r"no split 'test_dask' in .*; nearest: test_dusk"),
         (["--dataset", "camvid"], r"--dataset camvid: only presets render weather on a data set"),
         (["--stream", "camera:first"], r"--stream camera:first: expected a whole number there"),
-        (["--stream", "rtsp://nobody"], r"--stream rtsp://nobody: no such stream"),
+        (["--stream", "rtsp://nobody"], r"--stream rtsp://nobody: streams from a network are not read"),
         (["--source", "synthtic"], r"--source synthtic: no such source of labelled samples; nearest: synthetic"),
         (["--source", "camvid:test_day"], r"--source camvid:test_day: 6 labelled samples, expected at least 16"),
         (["--replay-mb", "0.015625"], r"--replay-mb 0.015625: no room for 16 samples of 32x64, .*give at least 0.2"),
@@ -133,6 +144,12 @@ def test_every_method_and_component_is_listed(capsys) -> None:
 def test_wrong_words_end_with_2(refuse, words, expected) -> None:
     code, line = refuse(*words)
     assert code == 2 and re.match(f".*{expected}", line), line
+
+
+def test_an_option_that_no_run_of_a_comparison_would_heed_ends_with_2(here, capsys) -> None:
+    assert run_verb(["compare", "--source-data", "x"], VERBS) == 2
+    assert capsys.readouterr().err.startswith("udaseg-runtime: --source-data x: expected a source that is a data set")
+    assert list(here.iterdir()) == []
 
 
 def test_a_wrong_file_of_settings_ends_with_2(refuse, tmp_path) -> None:
@@ -182,9 +199,9 @@ def test_checkpoints_of_no_use_end_with_4(refuse, tmp_path, tiny_world) -> None:
         (tmp_path / "none", "neither a file nor a shipped checkpoint"),
     ):
         code, line = refuse("--checkpoint", checkpoint)
-        assert code == 4 and line.startswith(f"{checkpoint}: ") and expected in line
+        assert code == 4 and line.startswith(f"--checkpoint {checkpoint}: ") and expected in line
     code, line = refuse("--model", "segformer_b1")
-    assert code == 4 and "holds segformer_b0, not segformer_b1" in line
+    assert code == 4 and line.startswith("--checkpoint ") and "holds segformer_b0, not segformer_b1" in line
 
 
 def test_a_busy_port_ends_with_2(refuse) -> None:

@@ -1,9 +1,10 @@
 import pytest
 
-from benchmarks.compare import CompareConfig, cells, run_comparison, timed_by
+from benchmarks.compare import CompareConfig, cells, check_labelled, run_comparison, timed_by
 from evaluation.run_folder import NOTE_FILE
 from runtime.config import ModelConfig, ReplayConfig, StreamConfig
 from runtime.option_words import ConfigError
+from tests.streams.recorded import make_image, write_image, write_video
 
 
 def test_a_cell_for_each_method_and_seed_in_lockstep():
@@ -64,6 +65,23 @@ def test_runs_are_made_once_and_compared(tiny_world, tmp_path, capsys):
     assert "1 of 1 runs were made with other code (0123456789ab)" in table
     for suffix in ("md", "html", "json"):
         assert "1 of 1 runs were made with other code (0123456789ab)" in page.with_suffix(f".{suffix}").read_text()
+
+
+def test_a_stream_that_nothing_can_be_ranked_by_is_refused_before_the_first_run(tiny_world, tmp_path):
+    images = write_image(tmp_path / "images" / "0.png", make_image(1)).parent
+    film = write_video(tmp_path / "film.avi", num=3)
+    for stream in (str(images), str(film), "camera:99", "dataset:camvid:test_blind"):
+        config = CompareConfig(out=tmp_path / "out", stream=StreamConfig(stream=stream, data=tiny_world.data))
+        with pytest.raises(ConfigError, match=f"^--stream {stream}: expected a recorded stream with labels"):
+            run_comparison(config)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "stream", [{"stream": "clear"}, {"stream": "clear", "dataset": "camvid"}, {"stream": "dataset:camvid:test_dusk"}]
+)
+def test_presets_and_labelled_splits_can_be_ranked_by(tiny_world, stream):
+    check_labelled(StreamConfig(data=tiny_world.data, **stream))
 
 
 @pytest.mark.parametrize(

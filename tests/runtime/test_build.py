@@ -105,7 +105,7 @@ def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
     [
         ({"adaptation": {"method": "dacz"}}, ConfigError, "--method dacz: no such method; nearest: dacs"),
         ({"model": {"model": "segformer"}}, ConfigError, "--model segformer: no such model; nearest: segformer_b"),
-        ({"model": {"checkpoint": "nowhere"}}, CheckpointInvalid, "nowhere: neither a file nor a shipped checkpoint"),
+        ({"model": {"checkpoint": "nowhere"}}, CheckpointInvalid, "--checkpoint nowhere: neither a file nor"),
         ({"stream": {"stream": "fog_sequenze"}}, UnknownStream, "--stream fog_sequenze: no such stream"),
         ({"stream": {"stream": "./none.mp4"}}, StreamNotOpened, "--stream ./none.mp4: no such file"),
         ({"replay": {"replay_mb": 0.01}}, ConfigError, "--replay-mb"),
@@ -113,7 +113,7 @@ def test_weather_is_rendered_on_a_data_set(tiny_world) -> None:
         ({"library": {"library": Path("tests")}}, ConfigError, "--library tests: expected a file"),
         ({"library": {"library": Path("x"), "library_mb": 0.0}}, ConfigError, "--library x: --library-mb 0 keeps"),
         ({"library": {"library": Path("x")}, "adaptation": {"method": "frozen"}}, ConfigError, "--library x: no"),
-        ({"library": {"library": Path("README.md")}}, CheckpointInvalid, "README.md: not a complete safetensors file"),
+        ({"library": {"library": Path("README.md")}}, CheckpointInvalid, "--library README.md: not a complete"),
         ({"shift": {"detector": "cusums"}}, ConfigError, "--detector cusums: no such detector; nearest: cusum"),
         ({"shift": {"signal": "stile"}}, ConfigError, "--signal stile: no such signal; nearest: style"),
         ({"shift": {"signal": "classes"}}, ConfigError, "--signal classes: the detector jumps hears style alone"),

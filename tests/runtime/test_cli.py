@@ -89,7 +89,7 @@ def test_a_traceback_is_shown_on_request_only(capsys) -> None:
 
 def test_an_interrupt_ends_with_130(capsys) -> None:
     assert main([], verbs_that(KeyboardInterrupt())) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "udaseg-runtime: interrupted\n"
     assert main([], verbs_that(KeyboardInterrupt("one run was stopped"))) == 130
     assert capsys.readouterr().err == "udaseg-runtime: one run was stopped\n"
 

@@ -61,9 +61,10 @@ def test_what_is_converted_loads_and_runs(command, weights, tmp_path, tiny_world
     manifest = load_checkpoint(out)[1]
     assert (manifest.model, manifest.classes, manifest.source.dataset) == ("segformer_b0", CITYSCAPES.names, "unknown")
     assert manifest.source.size_HW == (64, 96) and manifest.recipe["layout"] == "hamlet"
-    run = tiny_world.arguments("--checkpoint", out, "--max-frames", 2, "--quiet", "--pace", "lockstep")
+    frozen = ("--method", "frozen", "--quiet", "--pace", "lockstep")
+    run = tiny_world.arguments("--checkpoint", out, "--max-frames", 2, *frozen)
     assert run_verb([*run, "--run-dir", str(tmp_path / "no")], VERBS) == 2
-    more = ["--source", "camvid:train", "--method", "frozen", "--size", "32x64", "--run-dir", str(tmp_path / "run")]
+    more = ["--source", "camvid:train", "--size", "32x64", "--run-dir", str(tmp_path / "run")]
     assert run_verb([*run, *more], VERBS) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["frames"]["predicted"] == 2
 

@@ -91,5 +91,5 @@ def test_a_subset_there_is_none_of_is_one_line(tiny_world, tmp_path, capsys) -> 
 
 def test_what_was_drawn_at_random_does_not_run(tiny_world, tmp_path) -> None:
     checkpoint = write(tmp_path / "own.safetensors", tiny_world, recipe={"random": "head.classifier"})
-    with pytest.raises(CheckpointInvalid, match="drawn at random when it was converted"):
+    with pytest.raises(CheckpointInvalid, match=r"^--checkpoint .* drawn at random when it was converted"):
         build(tiny_world.config(model={"checkpoint": checkpoint}))

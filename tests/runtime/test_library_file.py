@@ -87,7 +87,7 @@ def test_other_files_are_no_library(tmp_path) -> None:
     write_tensors(path, tensors, metadata={"manifest": "{}", "state": text})
     assert "manifest.schema is missing" in refusal(path, ORIGIN)
     path.write_bytes(b"cut short")
-    with pytest.raises(CheckpointInvalid, match="not a complete safetensors file"):
+    with pytest.raises(CheckpointInvalid, match=f"^--library {path}: not a complete safetensors file"):
         read_library(path, ORIGIN)
 
 

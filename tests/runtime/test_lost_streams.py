@@ -1,4 +1,4 @@
-"""A camera that is gone ends its run as an error; plugged in again, the run goes on."""
+"""A camera that is gone ends its run as an error, and plugged in again it goes on; what is lost of a folder is told."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from streams.camera import MAX_QUEUED, Camera
 from streams.capture import Capture
 from streams.stream import StreamLost, StreamOptions
 from tests.fakes import ManualClock
+from tests.streams.recorded import damage, make_image, write_image
 from tests.streams.scripted import ScriptedDevice
 
 
@@ -44,3 +45,20 @@ def test_a_camera_that_is_gone_fails_the_run_which_goes_on_with_it_plugged_in(ti
     run_session(load_run(run_dir), make_scorer=Scoreboard, finish=lambda _: None, open_with=going_on)
     summary = json.loads((run_dir / "summary.json").read_text())
     assert summary["ended"] == "end" and summary["frames"]["captured"] == 8
+
+
+def test_images_that_cannot_be_read_are_named_in_the_record_and_on_the_terminal(tiny_world, tmp_path, capsys) -> None:
+    paths = [write_image(tmp_path / "images" / f"{number}.png", make_image(60 * number)) for number in range(4)]
+    for path in (paths[1], paths[3]):
+        damage(path)
+    run = {"run_dir": tmp_path / "run", "pace": "lockstep", "quiet": False}
+    config = tiny_world.config(
+        stream={"stream": str(tmp_path / "images")}, replay={"source_data": tiny_world.data}, run=run
+    )
+    run_session(config, make_scorer=Scoreboard, finish=lambda _: None)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    lost = [f"{path}: no image can be read from this file; its frame is left out" for path in (paths[1], paths[3])]
+    assert [line["detail"] for line in lines if line["event"] == "fault"] == lost
+    assert lines[-1]["event"] == "run_finished" and lines[-1]["stream_faults"] == {"decode_error": 2}
+    shown = capsys.readouterr().out
+    assert all(f"fault: capture: {line}" in shown for line in lost)

@@ -273,6 +273,17 @@ def test_ctrl_c_ends_cleanly_with_the_table(tiny_world, tmp_path) -> None:
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+def test_ctrl_c_while_the_run_is_built_says_that_nothing_was_written(tiny_world, tmp_path) -> None:
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the signal was not heard")
+
+    config = tiny_world.config(run={"run_dir": tmp_path / "run"})
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted before the first frame; nothing was written$"):
+        run_session(config, make_scorer=Scoreboard, finish=lambda _: None, open_with=interrupted)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_costs_files_but_not_the_run(tiny_world, tmp_path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (12000, 12000))\n"
     process = start(tiny_world.arguments("--run-dir", tmp_path / "run"), prelude=limit)

@@ -190,9 +190,10 @@ def test_its_source_must_be_named(tiny_world, own_network) -> None:
     assert "does not say what it was trained on" in refusal(ConfigError, lambda: build(config))
 
 
-def test_networks_of_timm_need_a_checkpoint() -> None:
-    message = refusal(ConfigError, lambda: source_model(ModelConfig(model="timm:convnext_tiny")))
-    assert "comes without weights; give --checkpoint FILE" in message
+@pytest.mark.parametrize("name", ["timm:convnext_tiny", "segformer_b1"])
+def test_networks_that_no_checkpoint_is_shipped_of_need_one(name) -> None:
+    message = refusal(ConfigError, lambda: source_model(ModelConfig(model=name)))
+    assert message.startswith(f"--model {name}: comes without weights; give --checkpoint FILE")
 
 
 def test_methods_that_need_another_head_or_encoder_say_so(tiny_world, checkpoint) -> None:

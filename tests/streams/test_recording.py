@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streams.directory import list_images, natural_key
+from streams.recording import MAX_TOLD
 from streams.stream import StreamOptions, open_stream
 from tests.fakes import ManualClock
 from tests.streams.recorded import damage, make_image, write_image
@@ -46,6 +47,22 @@ def test_a_damaged_image_costs_its_own_frame(tmp_path) -> None:
     assert stream.num_frames == 4
     assert [frame.index for frame in stream] == [0, 2, 3]
     assert stream.faults == {"decode_error": 1}
+
+
+def test_damaged_images_are_told_by_name_each_once(tmp_path) -> None:
+    damaged = [damage(path) for path in write_images(tmp_path)[1:3]]
+    told: list[str] = []
+    list(open_stream(str(tmp_path), StreamOptions(rounds=3, tell=told.append)))
+    assert told == [f"{path}: no image can be read from this file; its frame is left out" for path in damaged]
+
+
+def test_of_many_damaged_images_the_first_are_told(tmp_path) -> None:
+    for path in write_images(tmp_path, range(MAX_TOLD + 5))[1:]:
+        damage(path)
+    told: list[str] = []
+    list(open_stream(str(tmp_path), StreamOptions(tell=told.append)))
+    assert len(told) == MAX_TOLD + 1
+    assert told[MAX_TOLD] == "more files are damaged; from now on they are only counted"
 
 
 def test_the_first_readable_image_sets_the_size(tmp_path) -> None:

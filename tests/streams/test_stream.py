@@ -87,9 +87,16 @@ def test_an_unknown_name_meets_the_nearest(uri, near) -> None:
     assert near in message.partition("; nearest: ")[2].split(", ")
 
 
-@pytest.mark.parametrize("uri", ["", "zzz", "rtsp://127.0.0.1/live", "clear\n", "cl\x00ear", "x" * 5000])
+@pytest.mark.parametrize("uri", ["", "zzz", "file://film", "clear\n", "cl\x00ear", "x" * 5000])
 def test_what_is_no_stream_is_told_in_one_line(uri) -> None:
     assert "expected a preset" in refusal(UnknownStream, uri)
+
+
+@pytest.mark.parametrize("uri", ["rtsp://user@127.0.0.1:554/live", "zmq://camera", "https://x.org/film.mp4"])
+def test_a_stream_from_a_network_is_told_to_be_brought_here(uri) -> None:
+    message = refusal(UnknownStream, uri)
+    assert message.startswith(f"--stream {uri}: streams from a network are not read (expected a preset, ")
+    assert message.endswith("; save it to a video file, or bridge it to a local camera")
 
 
 @pytest.mark.parametrize("uri", ["no/such/place", "gone.mp4", "gone.PNG"])

@@ -61,9 +61,11 @@ def test_a_label_that_is_damaged_or_does_not_fit_is_not_used(tmp_path) -> None:
     damage(tmp_path / "test_dayannot" / "01.png")
     write_label(tmp_path / "test_dayannot" / "02.png", np.zeros((5, 5), np.uint8))
     write_image(tmp_path / "test_dayannot" / "03.png", np.zeros((24, 32, 3), np.uint8))
-    stream = play(tmp_path)
+    told: list[str] = []
+    stream = play(tmp_path, tell=told.append)
     assert [frame.label_HW is None for frame in stream] == [False, True, True, True]
     assert stream.faults == {"label_error": 3}
+    assert [line.partition(":")[0] for line in told] == [f"{tmp_path}/test_dayannot/0{n}.png" for n in (1, 2, 3)]
 
 
 def test_a_missing_or_damaged_image_costs_its_own_frame(tmp_path) -> None:
