@@ -12,7 +12,7 @@ its score and the frozen model's is what there is to win. It costs more: it lear
 # B batch, H height, W width (of images; a quarter of it for logits), C channels, K classes
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -32,6 +32,7 @@ from runtime.build import Opener
 from runtime.config import AdaptationConfig
 from streams.frame import Frame
 from streams.stream import Stream, StreamOptions, UnknownStream, open_stream
+from streams.wrapped import Wrapped
 
 ORACLE = "oracle"
 BOOK_FRAMES = 64  # more than can wait between the stream and the learner
@@ -62,44 +63,17 @@ class LabelBook:
             return self._labels.get(frame_index)
 
 
-class LabelKeeping:
+class LabelKeeping(Wrapped):
     """A stream whose labels are noted in `book` as its frames pass; otherwise the stream it wraps, which it closes."""
 
     def __init__(self, stream: Stream, book: LabelBook) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._book = book
-
-    @property
-    def name(self) -> str:
-        return self._stream.name
-
-    @property
-    def fps(self) -> float:
-        return self._stream.fps
-
-    @property
-    def is_live(self) -> bool:
-        return self._stream.is_live
-
-    @property
-    def num_frames(self) -> int | None:
-        return self._stream.num_frames
-
-    @property
-    def cursor(self) -> int:
-        return self._stream.cursor
-
-    @property
-    def faults(self) -> Mapping[str, int]:
-        return self._stream.faults
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self._stream:
             self._book.note(frame)
             yield frame
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 class LabelledFrames(Method):

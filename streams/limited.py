@@ -1,44 +1,25 @@
 """Limited: the first frames of a stream, then the end."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from streams.frame import Frame
 from streams.protocol import Stream
+from streams.wrapped import Wrapped
 
 
-class Limited:
+class Limited(Wrapped):
     """A stream that ends after `max_frames` frames, `num_before` of which were given earlier; closes what it wraps."""
 
     def __init__(self, stream: Stream, *, max_frames: int, num_before: int = 0) -> None:
         if max_frames < 1:
             raise ValueError(f"stream.max_frames must be at least 1, got {max_frames}; leave it out to play to the end")
-        self._stream = stream
+        super().__init__(stream)
         self._num_left = max(max_frames - num_before, 0)
-
-    @property
-    def name(self) -> str:
-        return self._stream.name
-
-    @property
-    def fps(self) -> float:
-        return self._stream.fps
-
-    @property
-    def is_live(self) -> bool:
-        return self._stream.is_live
 
     @property
     def num_frames(self) -> int | None:
         whole = self._stream.num_frames
         return self._num_left if whole is None else min(whole, self._num_left)
-
-    @property
-    def cursor(self) -> int:
-        return self._stream.cursor
-
-    @property
-    def faults(self) -> Mapping[str, int]:
-        return self._stream.faults
 
     def __iter__(self) -> Iterator[Frame]:
         if self._num_left:
@@ -49,6 +30,3 @@ class Limited:
                 if num_left == 0:
                     break
         self.close()
-
-    def close(self) -> None:
-        self._stream.close()

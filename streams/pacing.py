@@ -7,12 +7,13 @@ Drops nothing: a consumer that only wants the newest frame drops the others itse
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
 from streams.frame import Frame
 from streams.protocol import Stream, UnknownStream
+from streams.wrapped import Wrapped
 
 Pace = Literal["live", "max", "lockstep"]
 
@@ -36,7 +37,7 @@ class Schedule:
         return self._origin_s + offset_s
 
 
-class Paced:
+class Paced(Wrapped):
     """A stream released by one of three paces; a stream itself. `captured_at_s` becomes the time of release.
 
     live: at `fps`, never early. max: at once. lockstep: at once, and the time of frame i is i / fps: no clock enters.
@@ -57,35 +58,11 @@ class Paced:
                 f"--pace lockstep: {stream.name} is a camera and cannot wait (expected a recording or a preset); "
                 "use --pace live"
             )
-        self._stream = stream
+        super().__init__(stream)
         self._pace = pace
         self._clock = clock
         self._closed = threading.Event()
         self._wait = self._closed.wait if wait is None else wait
-
-    @property
-    def name(self) -> str:
-        return self._stream.name
-
-    @property
-    def fps(self) -> float:
-        return self._stream.fps
-
-    @property
-    def is_live(self) -> bool:
-        return self._stream.is_live
-
-    @property
-    def num_frames(self) -> int | None:
-        return self._stream.num_frames
-
-    @property
-    def cursor(self) -> int:
-        return self._stream.cursor
-
-    @property
-    def faults(self) -> Mapping[str, int]:
-        return self._stream.faults
 
     def __iter__(self) -> Iterator[Frame]:
         schedule = Schedule(self.fps)
@@ -98,7 +75,7 @@ class Paced:
 
     def close(self) -> None:
         self._closed.set()
-        self._stream.close()
+        super().close()
 
     def _wait_until(self, due_s: float) -> None:
         while not self._closed.is_set() and (left_s := due_s - self._clock()) > 0:
