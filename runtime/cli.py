@@ -18,6 +18,7 @@ from runtime.option_words import ConfigError, nearest
 from streams.protocol import StreamLost, StreamNotOpened, UnknownStream
 
 EXIT_DONE, EXIT_USAGE, EXIT_STREAM, EXIT_MODEL, EXIT_DEVICE, EXIT_DEFECT, EXIT_INTERRUPTED = 0, 2, 3, 4, 5, 70, 130
+DEVICE_WORDS = ("CUDA error", "CUDA driver error", "cuDNN error")  # torch has no class for what its libraries report
 DEFAULT_VERB = "run"
 
 
@@ -63,7 +64,7 @@ def exit_code(error: Exception) -> int:
             return EXIT_USAGE
         case StreamNotOpened() | StreamLost():
             return EXIT_STREAM
-    from torch import OutOfMemoryError  # slow, and a mistyped option need not wait for it
+    from torch import AcceleratorError, OutOfMemoryError  # slow, and a mistyped option need not wait for it
 
     from models.encoder import ModelUnsuitable
     from models.tensorfile import CheckpointInvalid
@@ -75,9 +76,9 @@ def exit_code(error: Exception) -> int:
             return EXIT_MODEL
         case ModelUnsuitable() | RunFolderExists() | PortBusy():
             return EXIT_USAGE
-        case OutOfMemoryError():
+        case OutOfMemoryError() | AcceleratorError():
             return EXIT_DEVICE
-    return EXIT_DEVICE if "CUDA error" in str(error) else EXIT_DEFECT
+    return EXIT_DEVICE if any(words in str(error) for words in DEVICE_WORDS) else EXIT_DEFECT
 
 
 def usage(verbs: Mapping[str, Verb]) -> str:

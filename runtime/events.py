@@ -293,7 +293,7 @@ class RunFinished:
     reason: str
     wall_s: float
     in_flight: int
-    frozen_digest: str
+    frozen_digest: str | None  # None where the device that held the weights is lost
     peak_rss_mb: float
     peak_device_mb: float
     replay_mb: float

@@ -54,12 +54,20 @@ def closing(parts: Parts, accounts: Accounts, *, stream_faults: Mapping[str, int
         reason=accounts.reason,
         wall_s=accounts.wall_s,
         in_flight=accounts.in_flight,
-        frozen_digest=frozen_digest(parts.model),
+        frozen_digest=_last_digest(parts),
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         peak_device_mb=torch.cuda.max_memory_allocated() / 2**20 if is_cuda else 0.0,
         replay_mb=parts.replay.statistics().num_bytes / 2**20,
         stream_faults=dict(stream_faults),
     )
+
+
+def _last_digest(parts: Parts) -> str | None:
+    """None where the weights can no longer be read: of a run that lost its device the rest is told all the same."""
+    try:
+        return frozen_digest(parts.model)
+    except RuntimeError:
+        return None
 
 
 def device_name(device: torch.device) -> str:

@@ -22,6 +22,13 @@ def memory_share(device: torch.device) -> Callable[[], float]:
     return lambda: max(host(), device_share(device))
 
 
+def device_bytes(device: torch.device) -> Callable[[], float]:
+    """What tensors hold on the accelerator, for any thread; 0 where there is none."""
+    if device.type != "cuda":
+        return lambda: 0.0
+    return lambda: float(torch.cuda.memory_allocated(device))
+
+
 def device_share(device: torch.device) -> float:
     """Of the accelerator. Memory that torch reserved and does not use is left, for torch gives it out again."""
     held = torch.cuda.memory_allocated(device)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.folding import fold_adapters
+from models.folding import fold, foldable_layers
 from models.precision import answering
 from models.preprocess import confidence_and_certainty, labels_of, normalise, to_tensor
 from models.segformer import SegmentationModel
@@ -68,12 +68,11 @@ class SwappedReplica:
     def __init__(self, model: SegmentationModel, device: torch.device, *, is_folded: bool = False) -> None:
         self._model = model
         self._device = device
-        self._is_folded = is_folded
+        self._folded = foldable_layers(model) if is_folded else []
 
     def apply(self, version: Version) -> None:
         load_adaptable(self._model, version.tensors)
-        if self._is_folded:
-            fold_adapters(self._model)
+        fold(self._folded)
 
     def answer(self, image_HWC: np.ndarray) -> Answer:
         with torch.no_grad():
@@ -89,6 +88,7 @@ class CopiedReplica:
         self._lane = lane
         self._on_fault = on_fault
         self._live = adaptable_tensors(model)
+        self._folded = foldable_layers(model)
         self._held: list[tuple[Version, Recorded]] = []
         self._forward: StaticForward | None = None
         lane.record().wait()  # the caller's lane may still be filling the model
@@ -99,7 +99,7 @@ class CopiedReplica:
         """
         with self._lane.entered(), torch.no_grad():
             torch._foreach_copy_(list(self._live.values()), [version.tensors[name] for name in self._live])
-            fold_adapters(self._model)
+            fold(self._folded)
             applied = self._lane.record()
         self._held = [(held, copied) for held, copied in self._held if not copied.is_done()]
         self._held.append((version, applied))
@@ -150,12 +150,12 @@ class CopiedReplica:
                 most = NUDGE if other == name else NUDGE_BESIDE
                 ramp = torch.linspace(0, most, tensor.numel(), device=tensor.device, dtype=tensor.dtype)
                 tensor.add_(ramp.view_as(tensor))
-            fold_adapters(self._model)
+            fold(self._folded)
             try:
                 yield
             finally:
                 torch._foreach_copy_(list(tensors.values()), kept)
-                fold_adapters(self._model)
+                fold(self._folded)
 
 
 class StaticForward:

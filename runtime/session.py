@@ -24,6 +24,7 @@ from runtime.events import Fault, RunResumed, SnapshotTaken
 from runtime.exam import answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.lanes import settle
+from runtime.memory import device_bytes
 from runtime.metrics import Metrics, new_registry
 from runtime.observer import Event, Observer
 from runtime.origin import Origin, find_origin, hold, settled
@@ -266,6 +267,7 @@ class Session:
             build={"version": environment["package_version"], "torch": environment["torch"]},
         )
         metrics.watch_replay(lambda: parts.replay.statistics().num_bytes)
+        metrics.watch_device_memory(device_bytes(parts.device))
         for name, depth in parts.driver.queue_depths().items():
             metrics.watch_queue(name, depth)
         for component, silence_s in parts.driver.silences().items():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.adapters import AdapterConfig, attach_adapters
-from models.folding import Foldable, fold_adapters
+from models.folding import Foldable, fold, foldable_layers
 from models.trainable import adaptable_tensors, frozen_digest, set_trainable
 from models.zoo import build_model
 
@@ -26,7 +26,7 @@ def test_a_folded_network_answers_as_before(kind, name) -> None:
     model, x = learnt_model(kind, name), torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         beside = model(x)
-        fold_adapters(model)
+        fold(foldable_layers(model))
         folded = model(x)
     span = float(beside.max() - beside.min())
     assert float((folded - beside).abs().max()) <= 1e-5 * span
@@ -39,7 +39,7 @@ def test_a_folded_network_answers_as_before(kind, name) -> None:
 def test_folding_adds_no_tensor_to_those_that_count(kind) -> None:
     model = learnt_model(kind)
     names, digest, learnt = set(model.state_dict()), frozen_digest(model), dict(adaptable_tensors(model))
-    fold_adapters(model)
+    fold(foldable_layers(model))
     assert set(model.state_dict()) == names and frozen_digest(model) == digest
     assert all(adaptable_tensors(model)[name].data_ptr() == tensor.data_ptr() for name, tensor in learnt.items())
 
@@ -47,4 +47,4 @@ def test_folding_adds_no_tensor_to_those_that_count(kind) -> None:
 def test_adapters_that_are_not_linear_stay_beside() -> None:
     model = learnt_model("adaptformer")
     assert not any(isinstance(module, Foldable) for module in model.modules())
-    fold_adapters(model)
+    fold(foldable_layers(model))

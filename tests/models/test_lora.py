@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.folding import fold_adapters
+from models.folding import fold, foldable_layers
 from models.lora import LoraLinear, attach_lora
 from models.mit import Block
 
@@ -30,7 +30,7 @@ def test_folded_it_answers_the_same(layer) -> None:
     x = torch.randn(64, 12)
     with torch.no_grad():
         beside = layer(x)
-        fold_adapters(nn.Sequential(layer))
+        fold(foldable_layers(nn.Sequential(layer)))
         torch.testing.assert_close(layer(x), beside, rtol=0, atol=1e-5)
 
 
@@ -78,5 +78,5 @@ def test_every_linear_layer_of_a_block_has_an_update_and_the_block_folds() -> No
     x = torch.randn(1, 4, 6, 16)
     with torch.no_grad():
         beside = block(x)
-        fold_adapters(block)
+        fold(foldable_layers(block))
         torch.testing.assert_close(block(x), beside, rtol=1e-5, atol=1e-5)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.folding import fold_adapters
+from models.folding import fold, foldable_layers
 from models.mit import Block
 from models.ssf import ScaleShift, SsfLinear, SsfNorm, attach_ssf
 
@@ -57,7 +57,7 @@ def test_after_a_norm(norm) -> None:
 def test_folded_a_layer_answers_the_same_and_again_with_the_newest(kind, request) -> None:
     layer, x = request.getfixturevalue(kind), torch.randn(64, 6)
     layer.requires_grad_(False)
-    fold_adapters(nn.Sequential(layer))
+    fold(foldable_layers(nn.Sequential(layer)))
     folded, where = layer(x), [tensor.data_ptr() for tensor in layer.folded]
     layer.folded, kept = None, layer.folded
     torch.testing.assert_close(folded, layer(x), rtol=0, atol=1e-5)
@@ -88,5 +88,5 @@ def test_every_linear_layer_and_norm_of_a_block_has_one_and_the_block_folds() ->
     x = torch.randn(1, 4, 6, 16)
     with torch.no_grad():
         beside = block(x)
-        fold_adapters(block)
+        fold(foldable_layers(block))
         torch.testing.assert_close(block(x), beside, rtol=1e-5, atol=1e-5)

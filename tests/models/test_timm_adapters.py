@@ -6,7 +6,7 @@ from torch import nn
 
 from models.adapters import ADAPTERS, AdapterConfig, attach_adapters
 from models.encoder import ModelUnsuitable
-from models.folding import fold_adapters
+from models.folding import fold, foldable_layers
 from models.prefix import num_frozen_stages
 from models.trainable import (
     adaptable_tensors,
@@ -89,7 +89,7 @@ def test_what_folds_answers_the_same_folded(name, kind) -> None:
     model = shaken(adapted(name, kind, stages=(1, 2, 3, 4)))
     with torch.no_grad():
         beside = model(image())
-        fold_adapters(model)
+        fold(foldable_layers(model))
         folded = model(image())
     assert float((folded - beside).abs().max()) <= 1e-5 * float(beside.max() - beside.min())
 

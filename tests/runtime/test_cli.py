@@ -62,6 +62,8 @@ def test_other_verbs_are_named_first(capsys) -> None:
         (StreamLost("--x"), 3),
         (CheckpointInvalid("--x"), 4),
         (RuntimeError("CUDA error: device lost"), 5),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 5),
+        (torch.AcceleratorError("an illegal memory access was encountered"), 5),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), 5),
         (RuntimeError("something else"), 70),
         (OSError("disk"), 70),

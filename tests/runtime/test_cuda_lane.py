@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from models.adapters import AdapterConfig, attach_adapters
 from models.checkpoint import load_model
+from models.precision import PRECISIONS
 from models.trainable import adaptable_tensors, replica, set_trainable
 from runtime import events
-from runtime.build import build
+from runtime.adaptation.methods import METHODS
+from runtime.adaptation.segments import Segments
+from runtime.build import Parts, build
 from runtime.lanes import open_lanes
 from runtime.observer import Event
 from runtime.predictor import Predictor
@@ -64,7 +68,8 @@ def test_a_place_is_passed_when_the_work_before_it_is_done(device) -> None:
 
 def test_the_graph_is_kept_and_answers_like_the_plain_network(student, device) -> None:
     faults: list[str] = []
-    lanes, weights = open_lanes(device), VersionedWeights(adaptable_tensors(student))
+    lanes = open_lanes(device)
+    weights = VersionedWeights(adaptable_tensors(student), lane=lanes.learning)  # waits for what this thread queued
     graphed = serve(replica(student), lanes.inference, on_fault=faults.append)
     plain = SwappedReplica(replica(student), device)
     assert isinstance(graphed, CopiedReplica)
@@ -77,6 +82,26 @@ def test_the_graph_is_kept_and_answers_like_the_plain_network(student, device) -
         assert (one.labels_HW == other.labels_HW).mean() > 0.999
         assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
     assert faults == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["adaptformer", "lora", "ssf"])
+def test_the_graph_is_kept_with_adapters_of_every_kind(tiny_world, device, kind, precision) -> None:
+    network, _ = load_model(tiny_world.checkpoint)
+    attach_adapters(network.to(device), AdapterConfig(kind), generator=torch.Generator().manual_seed(0))
+    set_trainable(network, "adapters+head")
+    network.answers_in = PRECISIONS[precision]
+    faults: list[str] = []
+    lanes = open_lanes(device)
+    weights = VersionedWeights(adaptable_tensors(network), lane=lanes.learning)
+    graphed = serve(replica(network), lanes.inference, on_fault=faults.append)
+    plain = SwappedReplica(replica(network), device)
+    version = weights.publish(shifted(weights, 7), frame_index=0)
+    for served in (graphed, plain):
+        served.apply(version)
+    one, other = (served.answer(make_frame(0).image_HWC) for served in (graphed, plain))
+    assert faults == [] and (one.labels_HW == 7).all() and (other.labels_HW == 7).all()
+    assert one.confidence == pytest.approx(other.confidence, abs=1e-3)
 
 
 def test_every_prediction_comes_from_one_version_while_another_thread_keeps_the_gpu_busy(student, device) -> None:
@@ -113,11 +138,59 @@ def test_every_prediction_comes_from_one_version_while_another_thread_keeps_the_
     assert wrong == [] and not any(np.isnan(p.confidence) for p in predictions)
 
 
+LEARNING = [name for name, entry in METHODS.items() if entry.build is not None]
+
+
+@pytest.mark.parametrize("method", LEARNING)
+def test_every_method_computes_on_the_gpu_and_its_state_comes_back_there(tiny_world, method) -> None:
+    """What is drawn, styled and mixed on the host meets the network's tensors in every loss, and after a restart."""
+    config = tiny_world.config(
+        model={"device": "cuda"}, run={"pace": "lockstep"}, adaptation={"method": method}, stream={"max_frames": 6}
+    )
+    first, again = build(config), build(config)
+    seen = happened(first)
+    again.snapshots.restore(again.cycle, first.snapshots.take(first.cycle).state)
+    seen += happened(again)
+    assert first.faults.empty() and not any(isinstance(event, events.Fault) for event in seen)
+    steps = [event for event in seen if isinstance(event, events.AdaptationStep)]
+    assert steps and {step.outcome for step in steps} <= {"applied", "shadowed", "skipped", "refused_guard"}
+
+
+def test_a_backward_pass_comes_to_boundaries_in_the_lane_of_its_forward_pass(device) -> None:
+    """Autograd has a thread of its own for a GPU; a place recorded in another stream would tell nothing of its work."""
+    lane, threads, streams = open_lanes(device).learning, set(), set()
+
+    def boundary() -> None:
+        threads.add(threading.get_ident())
+        streams.add(torch.cuda.current_stream(device))
+
+    with lane.entered():
+        own = torch.cuda.current_stream(device)
+        with Segments(boundary):
+            weight = torch.ones(64, 64, device=device, requires_grad=True)
+            torch.autograd.backward((weight @ weight).relu().sum())
+    assert len(threads) == 2 and streams == {own}
+
+
+def test_a_live_stream_is_learnt_from_in_its_gaps(tiny_world) -> None:
+    parts = build(tiny_world.config(model={"device": "cuda"}, run={"pace": "live"}, stream={"fps": 5.0}))
+    seen = happened(parts)
+    assert parts.faults.empty() and not any(isinstance(event, events.Fault) for event in seen)
+    steps = [event for event in seen if isinstance(event, events.AdaptationStep)]
+    assert steps and {step.outcome for step in steps} == {"applied"}
+
+
+def happened(parts: Parts) -> list[Event]:
+    """All events of a run."""
+    seen: list[Event] = []
+    parts.driver.run(seen.append, threading.Event())
+    return seen
+
+
 @pytest.mark.parametrize("pace", ["lockstep", "max"])
 def test_a_run_on_the_gpu_learns_and_reports_nothing_amiss(tiny_world, pace) -> None:
     parts = build(tiny_world.config(model={"device": "cuda"}, run={"pace": pace}))
-    seen: list[Event] = []
-    parts.driver.run(seen.append, threading.Event())
+    seen = happened(parts)
     assert parts.faults.empty() and not any(isinstance(event, events.Fault) for event in seen)
     assert sum(isinstance(event, events.Prediction) for event in seen) == 12
     steps = [event for event in seen if isinstance(event, events.AdaptationStep)]
