@@ -17,6 +17,7 @@ from typing import Any
 from models.tensorfile import CheckpointInvalid
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.build import Opener, Parts, Start, build, method_entry
+from runtime.build_metrics import build_metrics
 from runtime.config import RuntimeConfig
 from runtime.config_file import to_toml
 from runtime.disk import Patience
@@ -24,8 +25,6 @@ from runtime.events import Fault, RunResumed, SnapshotTaken
 from runtime.exam import answering
 from runtime.first_and_last import Accounts, closing, device_name, opening
 from runtime.lanes import settle
-from runtime.memory import device_bytes
-from runtime.metrics import Metrics, new_registry
 from runtime.observer import Event, Observer
 from runtime.origin import Origin, find_origin, hold, settled
 from runtime.panel import Terminal, open_panel, render_summary
@@ -98,7 +97,7 @@ class Session:
         self._faults = parts.faults
         self._is_dispatching = False
         self._patience = Patience(lambda: self.stop.is_set() or self.hurry.is_set())
-        self._metrics = self._build_metrics()
+        self._metrics = build_metrics(parts, scorer.scores)
         self._web = self._open_web() if config.web.web else None
         self._origin = origin = settled(origin)
         self._held = hold(origin.run_dir)
@@ -255,24 +254,6 @@ class Session:
             version = checkpoint.version if (checkpoint := self._origin.checkpoint) else 0
             self.dispatch(RunResumed(self._origin.next_frame, version, time.monotonic(), self._origin.detail))
         self._saver.begin(self._parts.snapshots.take(self._parts.cycle))
-
-    def _build_metrics(self) -> Metrics:
-        parts = self._parts
-        environment = describe_environment(device_name(parts.device))
-        metrics = Metrics(
-            new_registry(),
-            stream=parts.stream.name,
-            classes=parts.manifest.classes,
-            scores=self._scorer.scores,
-            build={"version": environment["package_version"], "torch": environment["torch"]},
-        )
-        metrics.watch_replay(lambda: parts.replay.statistics().num_bytes)
-        metrics.watch_device_memory(device_bytes(parts.device))
-        for name, depth in parts.driver.queue_depths().items():
-            metrics.watch_queue(name, depth)
-        for component, silence_s in parts.driver.silences().items():
-            metrics.watch_worker(component, silence_s)
-        return metrics
 
     def _open_web(self) -> WebServer:
         return WebServer(
