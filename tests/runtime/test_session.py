@@ -20,9 +20,7 @@ import pytest
 from evaluation.report import write_report
 from evaluation.scoreboard import Scoreboard
 from models.tensorfile import read_tensors
-from runtime.build import build
 from runtime.config_file import load_toml
-from runtime.first_and_last import Accounts, closing
 from runtime.record import RunFolderExists
 from runtime.session import run_session
 
@@ -232,14 +230,6 @@ def test_a_failure_is_raised_after_summary_and_record_are_written(tiny_world, tm
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["ended"] == "error" and summary["frames"]["predicted"] == 5
     assert not (tmp_path / "run" / "report.html").exists()  # the end of a failed run is quick
-
-
-def test_the_last_event_is_there_also_where_weights_can_no_longer_be_read(tiny_world) -> None:
-    parts, accounts = build(tiny_world.config()), Accounts("error", wall_s=1.0, in_flight=1)
-    assert closing(parts, accounts, stream_faults={}).frozen_digest is not None
-    parts.model.to("meta")
-    last = closing(parts, accounts, stream_faults={"decode": 2})
-    assert (last.reason, last.in_flight, last.frozen_digest, last.stream_faults) == ("error", 1, None, {"decode": 2})
 
 
 def test_page_and_metrics_answer_during_the_run_and_end_with_it(tiny_world, tmp_path, capsys) -> None:
