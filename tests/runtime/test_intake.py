@@ -171,6 +171,13 @@ def test_an_answer_that_comes_out_too_old_is_late() -> None:
     assert [freshness.is_late(answer(age_s, 0.12)) for age_s in (0.07, 0.09)] == [False, True]
 
 
+def test_one_slow_inference_among_the_first_few_does_not_excuse_itself() -> None:
+    freshness = freshness_of(0.15, period_s=0.02)
+    assert [freshness.is_late(answer(0.01, inference_s)) for inference_s in (0.08, 0.12, 0.08)] == [False] * 3
+    assert freshness.is_late(answer(0.01, 0.154))
+    assert not freshness.is_late(answer(0.01, 0.1))
+
+
 def test_where_no_answer_could_be_in_time_the_age_at_the_start_decides() -> None:
     """An inference of 120 ms and a period of 100 do not fit into 200, so any answer may be older than that."""
     freshness = freshness_of(0.2, inferences_s=[0.12] * 20)
