@@ -20,7 +20,7 @@ _LUMA_C = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def appearance(image_HWC: np.ndarray) -> np.ndarray:
-    """Features of one uint8 RGB image (H, W >= 32) as float64 of shape (F,); about 2 ms at 256x512.
+    """Features of one uint8 RGB image (H, W >= 32) as float64 of shape (F,); 3 ms at 256x512, 10 at 512x1024.
 
     Horizontal and vertical grain below and above the middle, darkness (upper middle, bottom, centre), brightness,
     colour, detail in the upper middle, and contrast in the centre, where a street is farthest away.
@@ -52,7 +52,15 @@ def appearance(image_HWC: np.ndarray) -> np.ndarray:
 def _grain(luma_HW: np.ndarray) -> tuple[float, float]:
     """Median absolute difference between horizontal and between vertical neighbours, on every other row and column."""
     across, down = np.diff(luma_HW[::2], axis=1)[:, ::2], np.diff(luma_HW[:, ::2], axis=0)[::2]
-    return float(np.median(np.abs(across))), float(np.median(np.abs(down)))
+    return median(np.abs(across)), median(np.abs(down))
+
+
+def median(values: np.ndarray) -> float:
+    """What np.median says of finite values, to the bit, in half to a quarter of its time, most of that of a frame."""
+    middle = values.size // 2
+    parted = np.partition(values, middle, axis=None)
+    upper = parted[middle]
+    return float(upper if values.size % 2 else np.mean((parted[:middle].max(), upper)))
 
 
 def _darkest(dark_HW: np.ndarray) -> float:

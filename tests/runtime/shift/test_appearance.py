@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.shift.appearance import NUM_FEATURES, appearance
+from runtime.shift.appearance import NUM_FEATURES, appearance, median
 
 GRAIN_ACROSS_BELOW, GRAIN_DOWN_BELOW, GRAIN_ACROSS, GRAIN_DOWN = 0, 1, 2, 3
 DARK_MIDDLE, DARK_BOTTOM, DARK_CENTRE, BRIGHT, COLOUR, DETAIL, CONTRAST = 4, 5, 6, 7, 8, 9, 10
@@ -28,7 +28,7 @@ def test_there_are_as_many_as_documented_and_all_are_finite() -> None:
 
 
 @pytest.mark.parametrize("grain", [4.0, 8.0])
-def test_grain_is_the_median_difference_of_neighbours(grain: float) -> None:
+def test_grain_is_themedian_difference_of_neighbours(grain: float) -> None:
     """Of independent normal noise in three channels: luma deviation s, difference s sqrt(2), median 0.6745 of that."""
     luma_deviation = grain * np.sqrt(0.299**2 + 0.587**2 + 0.114**2)
     flat = np.random.default_rng(1).normal(128, grain, (128, 256, 3))
@@ -63,3 +63,10 @@ def test_scenery_in_other_places_and_colours_moves_them_less_than_dusk_does() ->
     deviation_F = looks_NF.std(0) + 1e-6
     assert abs(dusk_F[BRIGHT] - looks_NF[:, BRIGHT].mean()) > 4 * deviation_F[BRIGHT]
     assert np.abs((looks_NF[0] - looks_NF[1:].mean(0)) / deviation_F).max() < 4
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4, 6), (1, 2), (1, 1)])
+def test_themedian_is_numpys_to_the_bit(shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).normal(0, 9, (*shape, 50)).astype(np.float32)
+    for plane in np.moveaxis(values, -1, 0):
+        assert median(plane) == float(np.median(plane))
