@@ -98,7 +98,7 @@ class Freshness:
     def is_late(self, prediction: Prediction) -> bool:
         """Called once for each answer, before anybody gets it."""
         self._inferences_s.append(prediction.inference_s)
-        position = int(SURE_SHARE * (len(self._inferences_s) - 1))  # rounded down: of the first few, too, one may be odd
+        position = int(SURE_SHARE * (len(self._inferences_s) - 1))  # rounded down: one of the first few may be odd
         self._expected_s = sorted(self._inferences_s)[position]
         is_attainable = self._period_s + self._expected_s <= self._max_age_s
         at_s = prediction.finished_at_s if is_attainable else prediction.started_at_s
