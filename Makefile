@@ -10,7 +10,7 @@ run: $(STAMP)
 	$(BIN)/udaseg-runtime --stream rain_sequence $(ARGS)
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 faults: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m faults --timeout 580 $(ARGS)

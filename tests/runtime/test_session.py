@@ -275,8 +275,7 @@ def test_ctrl_c_ends_cleanly_with_the_table(tiny_world, tmp_path) -> None:
 
 def test_ctrl_c_while_the_run_is_built_says_that_nothing_was_written(tiny_world, tmp_path) -> None:
     def interrupted(*_):
-        os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("the signal was not heard")
+        raise KeyboardInterrupt  # as a Ctrl-C does; a signal itself is not heard where the tests' parent ignores it
 
     config = tiny_world.config(run={"run_dir": tmp_path / "run"})
     with pytest.raises(KeyboardInterrupt, match=r"^interrupted before the first frame; nothing was written$"):
