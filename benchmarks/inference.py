@@ -27,7 +27,7 @@ from benchmarks.table import UNKNOWN, Table, decimal
 from models.checkpoint import load_model
 from models.preprocess import labels_of, normalise, to_tensor
 from models.segformer import SegmentationModel
-from models.tensorfile import asked_by
+from models.tensorfile import prefixing
 from models.zoo import MODELS, build_model, is_known
 from runtime.arguments import parse
 from runtime.option_words import parse_size
@@ -175,7 +175,7 @@ def _compared(
 
 def _network(config: InferenceConfig, model: str) -> SegmentationModel:
     if config.checkpoint is not None:
-        with asked_by("--checkpoint"):
+        with prefixing("--checkpoint"):
             return load_model(config.checkpoint, model=model)[0]
     torch.manual_seed(0)
     return build_model(model, num_classes=NUM_CLASSES).eval()

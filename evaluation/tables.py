@@ -23,9 +23,8 @@ VISIT_COLUMNS = (
 HARMFUL_DROP = 0.5  # points below frozen from which a worst drop is shown as bad
 VISIT_NOTE = (
     "mIoU in points. Compared are the frames that the frozen model answered too; where there are any, both models are "
-    "scored on those. "
-    "Frames from the visit's first until it was detected as a shift, until a version answered that was learnt in this "
-    "visit or recalled for it, and until it reached 95 % of its own plateau (recovery)."
+    "scored on those. Frames from the visit's first until it was detected as a shift, until a version answered that "
+    "was learnt in this visit or recalled for it, and until it reached 95 % of its own plateau (recovery)."
 )
 CLASS_NOTE = (
     f"IoU in points over the whole run, adapted above frozen. Marked: classes the adapted model has lost (below "

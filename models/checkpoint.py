@@ -23,8 +23,8 @@ from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.tensorfile import (
     CheckpointInvalid,
-    asked_by,
     is_pickle,
+    prefixing,
     read_tensors,
     tensors_digest,
     write_atomically,
@@ -131,7 +131,7 @@ def load_source(
     network = build_model(manifest.model, num_classes=manifest.num_classes)
     light = {name.removeprefix(LIGHT): tensor for name, tensor in state.items() if name.startswith(LIGHT)}
     decoder = None
-    with asked_by(f"{path_or_name}:"):
+    with prefixing(f"{path_or_name}:"):
         load_into(network, {name: tensor for name, tensor in state.items() if not name.startswith(LIGHT)})
         if light:
             decoder = LightDecoder.of(network).requires_grad_(False)

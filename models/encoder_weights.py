@@ -14,7 +14,7 @@ from models.conversion import convert
 from models.hrda import HrdaEncoder
 from models.mit import MixTransformer
 from models.segformer import SegmentationModel
-from models.tensorfile import asked_by
+from models.tensorfile import prefixing
 from models.timm_models import load_timm_encoder
 from models.weightfile import read_weights
 
@@ -29,5 +29,5 @@ def load_encoder_weights(model: SegmentationModel, path: Path) -> None:
         return
     conversion = convert(read_weights(path), allow_encoder=True)
     state = {name.removeprefix(ENCODER): t for name, t in conversion.state.items() if name.startswith(ENCODER)}
-    with asked_by(f"{path}: holds the encoder of {conversion.model}, which does not fit {model.name}:"):
+    with prefixing(f"{path}: holds the encoder of {conversion.model}, which does not fit {model.name}:"):
         load_into(encoder, state)

@@ -47,10 +47,8 @@ class CheckpointInvalid(ValueError):
 
 
 @contextlib.contextmanager
-def asked_by(words: str) -> Iterator[None]:
-    """A CheckpointInvalid from within begins with `words`: the option that named the file, say, which only a caller
-    knows.
-    """
+def prefixing(words: str) -> Iterator[None]:
+    """A CheckpointInvalid from within begins with `words`: what only its caller knows, as the option naming it."""
     try:
         yield
     except CheckpointInvalid as error:

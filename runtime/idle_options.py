@@ -9,7 +9,7 @@ its method would have, had it learnt.
 from collections.abc import Collection, Mapping, Sequence
 
 from models.checkpoint import load_checkpoint, shipped_checkpoints
-from models.tensorfile import asked_by
+from models.tensorfile import prefixing
 from runtime.adaptation.methods import METHODS
 from runtime.config import ModelConfig, ReplayConfig, RuntimeConfig, StreamConfig
 from runtime.option_words import require
@@ -74,5 +74,5 @@ def _replays_synthetic(model: ModelConfig, replay: ReplayConfig) -> bool:
         return replay.source.partition(":")[0] == SYNTHETIC
     if model.checkpoint is None and model.source not in shipped_checkpoints():
         return False
-    with asked_by("--checkpoint"):
+    with prefixing("--checkpoint"):
         return load_checkpoint(model.source)[1].source.dataset == SYNTHETIC

@@ -17,7 +17,7 @@ from typing import Any, cast  # Any: JSON
 
 from torch import Tensor
 
-from models.tensorfile import CheckpointInvalid, asked_by, read_tensors, write_tensors
+from models.tensorfile import CheckpointInvalid, prefixing, read_tensors, write_tensors
 from runtime.library import DomainLibrary
 from runtime.shift.appearance import NUM_FEATURES
 from runtime.state import State, flatten, unflatten
@@ -40,7 +40,7 @@ class LibraryOrigin:
 
 def read_library(path: Path, origin: LibraryOrigin) -> State:
     """The state of the library in `path`; CheckpointInvalid, naming the first key that does not fit `origin`."""
-    with asked_by("--library"):
+    with prefixing("--library"):
         tensors, metadata = read_tensors(path)
     expected = _manifest(origin)
     try:

@@ -24,7 +24,7 @@ from torch import Tensor
 from models.checkpoint import Manifest, Source, load_checkpoint, load_model, save_checkpoint, state_with
 from models.encoder_weights import load_encoder_weights
 from models.segformer import SegmentationModel
-from models.tensorfile import CheckpointInvalid, asked_by
+from models.tensorfile import CheckpointInvalid, prefixing
 from models.zoo import MODELS, build_model, has_light_decoder, is_known
 from replay.augment import CropRule
 from replay.pool import AugmentedSamples
@@ -102,10 +102,10 @@ def _beginning(config: PretrainConfig) -> SegmentationModel:
     if config.checkpoint is None:
         model = build_model(config.model, num_classes=len(CITYSCAPES.names))
         if config.encoder_weights is not None:
-            with asked_by("--encoder-weights"):
+            with prefixing("--encoder-weights"):
                 load_encoder_weights(model, config.encoder_weights)
         return model
-    with asked_by("--checkpoint"):
+    with prefixing("--checkpoint"):
         model, manifest = load_model(config.checkpoint, model=config.model)
     if manifest.classes != CITYSCAPES.names:
         raise CheckpointInvalid(

@@ -9,7 +9,7 @@ from models.checkpoint import Manifest, Source, find_checkpoint, load_source, sh
 from models.hugging_face import PREFIX, read_hugging_face
 from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
-from models.tensorfile import CheckpointInvalid, asked_by
+from models.tensorfile import CheckpointInvalid, prefixing
 from models.zoo import MODELS, build_model, is_imported, is_known
 from runtime.config import ModelConfig
 from runtime.label_mapping import ClassMapping, to_stream_classes
@@ -29,7 +29,7 @@ def source_model(config: ModelConfig) -> tuple[SegmentationModel, LightDecoder |
         return _with_own_weights(name)
     find_source(config)
     checkpoint = config.source
-    with asked_by("--checkpoint"):
+    with prefixing("--checkpoint"):
         model, light_decoder, manifest = load_source(checkpoint, model=name)
         if drawn := manifest.recipe.get("random"):
             raise CheckpointInvalid(
@@ -51,7 +51,7 @@ def find_source(config: ModelConfig) -> Path:
             f"--model {name}: comes without weights; give --checkpoint FILE, as written by "
             f"udaseg-runtime pretrain --model {name} --out FILE"
         )
-    with asked_by("--checkpoint"):
+    with prefixing("--checkpoint"):
         return find_checkpoint(config.source)
 
 
@@ -61,7 +61,7 @@ def _with_own_weights(name: str) -> tuple[SegmentationModel, None, ClassMapping]
     if name.startswith(PREFIX):
         model, classes = read_hugging_face(name)
         manifest = Manifest(name, len(classes), classes, source)
-        with asked_by("--model"):
+        with prefixing("--model"):
             return model.eval(), None, to_stream_classes(name, model, None, manifest)
     model = build_model(name, num_classes=len(CITYSCAPES.names)).eval()
     return model, None, ClassMapping(Manifest(name, len(CITYSCAPES.names), CITYSCAPES.names, source))

@@ -56,7 +56,7 @@ def _grain(luma_HW: np.ndarray) -> tuple[float, float]:
 
 
 def median(values: np.ndarray) -> float:
-    """What np.median says of finite values, to the bit, in half to a quarter of its time, most of that of a frame."""
+    """What np.median says of finite values, to the bit, in a quarter to two thirds of its time."""
     middle = values.size // 2
     parted = np.partition(values, middle, axis=None)
     upper = parted[middle]
