@@ -40,6 +40,7 @@ from runtime.adaptation.learner import Learner
 from runtime.adaptation.method import Materials, Method, Target
 from runtime.adaptation.methods import METHODS, Entry
 from runtime.adaptation.self_training import MixRule
+from runtime.adaptation.service import Service
 from runtime.build import adapters_of
 from runtime.config import ModelConfig, Trainable
 from runtime.effort import FULL, Effort
@@ -209,7 +210,7 @@ def _candidate(
         samples = replay.gather(torch.arange(min(len(replay), PROBE_SAMPLES)))
         probe = Probe(*samples, frozen=twin, num_classes=NUM_CLASSES)
         guard = Guard(source, network=student, probe=probe)
-    return Candidate(twin, weights, guard=guard, trust=trust, clock=time.perf_counter)
+    return Candidate(twin, Service(weights), guard=guard, trust=trust, clock=time.perf_counter)
 
 
 @cache

@@ -1,5 +1,6 @@
 """How late adaptation is, in three parts: from a domain's first frame to its detection, to the first answer by a
-version that was learnt in this visit or recalled for it, and (in `evaluation/visits.py`) to the plateau.
+version that was learnt in this visit, recalled for it or given its statistics, and (in `evaluation/visits.py`) to the
+plateau.
 
 What is learnt or recalled may stay in the shadow, while the source model (version 0) serves; it counts once it comes to
 serve. Weights learnt before the visit that merely come to be trusted in it do not. An observer that knows the true
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, cast  # Any: what a state holds
 
-from runtime.events import AdaptationStep, Prediction, Recall, ShiftEvent, TrustChanged
+from runtime.events import AdaptationStep, Prediction, Recall, ShiftEvent, StatisticsTaken, TrustChanged
 from runtime.observer import Event
 from runtime.state import State
 
@@ -22,7 +23,8 @@ MAX_LISTED = 256
 class Lag:
     """One visit. `detected` and `served` are frames after `first_frame`, None while neither has happened.
 
-    `is_learnt` says that weights were learnt in the visit or recalled for it, though perhaps kept in the shadow;
+    `is_learnt` says that weights were learnt in the visit or recalled for it, though perhaps kept in the shadow, or
+    serve under its statistics;
     `version`, above 0, is the first published since, for a frame of the visit. The first answer by it or a later one is
     `served`.
     """
@@ -57,6 +59,7 @@ class LagLog:
             case (
                 AdaptationStep(frame_index=frame, outcome="applied" | "shadowed", version=version)
                 | Recall(frame_index=frame, refusal="", version=version)
+                | StatisticsTaken(frame_index=frame, version=version)
             ):
                 self._publish(frame, version, is_learnt=True)
             case TrustChanged(frame_index=frame, is_adapted=True, version=version):

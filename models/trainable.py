@@ -1,9 +1,9 @@
 """What learns and what is frozen: one switch, its report, and the verbs that move adaptable tensors between models.
 
-*Adaptable* tensors are the trainable parameters, plus the running statistics of batch norms where those may move (modes
-`norm` and `full`) and, in mode `norm`, the classifier's bias: no gradient reaches it, but a method may set it (a prior
-over classes is one number for each). Everything else is *frozen*: it stays in eval mode, is shared between replicas,
-and keeps its digest. Before the first `set_trainable` everything counts as frozen.
+*Adaptable* tensors are the trainable parameters, plus the running statistics of batch norms (of all in modes `norm` and
+`full`, of the head's in the others) and, in mode `norm`, the classifier's bias: no gradient reaches these, but they may
+be set (a prior over classes is one number for each). Everything else is *frozen*: it stays in eval mode, is shared
+between replicas, and keeps its digest. Before the first `set_trainable` everything counts as frozen.
 
     report = set_trainable(model, "adapters+head")
     served = replica(model)                                   # same frozen storage, own adaptable tensors
@@ -214,10 +214,10 @@ def _report(model: SegmentationModel, mode: str, owners: Mapping[str, nn.Module]
 
 def _settable(model: SegmentationModel, mode: str) -> tuple[str, ...]:
     """Names of what learns by no gradient but may be set: batch norms' running statistics, the classifier's bias."""
-    if mode not in ("norm", "full"):
-        return ()
+    is_whole = mode in ("norm", "full")
     norms = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    statistics = tuple(f"{name}.{leaf}" for name in norms for leaf in ("running_mean", "running_var"))
+    moving = [name for name in norms if is_whole or name.startswith("head.")]
+    statistics = tuple(f"{name}.{leaf}" for name in moving for leaf in ("running_mean", "running_var"))
     has_bias = any(name == CLASS_BIAS for name, _ in model.named_parameters())
     return (*statistics, CLASS_BIAS) if mode == "norm" and has_bias else statistics
 

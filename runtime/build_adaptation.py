@@ -13,6 +13,7 @@ from models.light_decoder import LightDecoder
 from models.segformer import SegmentationModel
 from models.trainable import frozen_digest, load_adaptable, replica
 from replay.buffer import ReplayBuffer
+from runtime.adaptation.batch_statistics import moving_norms
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.cycle import AdaptationCycle
 from runtime.adaptation.descent import build_descent
@@ -22,7 +23,9 @@ from runtime.adaptation.method import Materials
 from runtime.adaptation.methods import Entry
 from runtime.adaptation.recollection import Recollection
 from runtime.adaptation.schedule import LearningSchedule
+from runtime.adaptation.service import Service
 from runtime.adaptation.shadow_plan import ShadowPlan
+from runtime.adaptation.stream_statistics import StreamStatistics
 from runtime.build_shift import build_watch
 from runtime.config import AdaptationConfig, RuntimeConfig
 from runtime.governor import Governor, no_memory_fact
@@ -172,7 +175,16 @@ def _candidate(
         guard = Guard(source, network=given.model, probe=probe)
         trust = Trust(below=config.serve_below)
     recollection = None if library is None else Recollection(library)
-    return Candidate(twin, given.weights, guard=guard, trust=trust, clock=clock, recollection=recollection)
+    service = Service(given.weights, _statistics(config, given))
+    return Candidate(twin, service, guard=guard, trust=trust, clock=clock, recollection=recollection)
+
+
+def _statistics(config: AdaptationConfig, given: SourceParts) -> StreamStatistics | None:
+    """None under the bare policy, which serves what a method says, and for models without a batch norm that may move.
+    """
+    if config.policy == "bare" or not moving_norms(given.model):
+        return None
+    return StreamStatistics(replica(given.model), given.weights.source.tensors, given.appearance)
 
 
 def _library(config: RuntimeConfig, given: SourceParts, entry: Entry) -> DomainLibrary | None:

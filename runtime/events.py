@@ -18,7 +18,6 @@ from streams.frame import Frame
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """First event of a run: what is about to happen, with everything a reader of the record needs to know.
-
     `track` says what the method needs besides the stream (`runtime.adaptation.methods`), `round_length` after how many
     frames the stream begins again, None where it does not, `is_timed` that frames come at the stream's rate and times
     mean something: those of a live run, or of the simulated clock whose latencies `latency` names.
@@ -49,7 +48,6 @@ class RunStarted:
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The user's answer for one frame, computed from exactly one published version.
-
     Times are monotonic seconds; `confidence` is the mean top-1 probability in [0, 1], `entropy_nats` the mean entropy,
     `confident_share` the share of pixels whose top-1 probability is at least 0.968 (the pseudo-label weight of DACS).
     `confidence_hw` holds the top-1 probabilities themselves, at the size of the logits.
@@ -79,7 +77,6 @@ class Prediction:
 @dataclass(frozen=True, slots=True, eq=False)
 class ShadowPrediction:
     """What the frozen model says of a frame, computed off the serving path; comes after the frame's `Prediction`.
-
     `confidence_hw` and `served_confidence_hw` are the top-1 probabilities of both, at the size of the logits.
     """
 
@@ -121,11 +118,9 @@ class FrameGated:
 
 @dataclass(frozen=True, slots=True)
 class AdaptationStep:
-    """One attempt to learn. `outcome`: applied, shadowed (learnt, while the frozen model serves), skipped (the frame
-    taught nothing), nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled back to the source).
-
-    `version` is the one it published, or the one that goes on serving when it was not applied. `loss` is nan where none
-    was computed.
+    """One attempt to learn. `outcome`: applied, shadowed (learnt, and nothing of it serves), skipped (the frame taught
+    nothing), nonfinite, refused_guard, error, oom (out of memory), relaxed (pulled back to the source). `version` is
+    the one it published, or goes on serving where it was not applied. `loss` is nan where none was computed.
     """
 
     frame_index: int
@@ -152,7 +147,6 @@ class Rollback:
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """What was learnt was compared with the frozen model on a frame; `agreement` is the share of pixels in [0, 1].
-
     `num_forwards` it takes: one of the frozen model, one of what was learnt unless that answered the frame.
     """
 
@@ -165,7 +159,6 @@ class Weighed:
 @dataclass(frozen=True, slots=True)
 class TrustChanged:
     """What serves changed: the adapted model, or the frozen one because there is nothing to win (`is_adapted` False).
-
     `agreement` in [0, 1] is the share of pixels on which the two agreed, nan where the stream's return to the source
     decided. `version` serves from now on.
     """
@@ -178,9 +171,19 @@ class TrustChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StatisticsTaken:
+    """Batch norms of what serves, now `version`, go `share` in (0, 1] of the way to a far frame's own statistics."""
+
+    frame_index: int
+    share: float
+    version: int
+    at_s: float
+    num_forwards: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Recall:
     """Frames look like a domain learnt for earlier: its weights are taken up again, unless the guard refuses them.
-
     `domain` is its number in the library, `distance` that of the frame from it in units of the source's edge.
     `version` serves from now on; `refusal` says why the weights were refused, and so forgotten, empty where not.
     """
@@ -217,7 +220,6 @@ class ShiftEvent:
 @dataclass(frozen=True, slots=True)
 class GovernorChanged:
     """Adaptation was shed (higher level) or resumed (lower). Level 0 is full adaptation; `name` is the level's.
-
     `reason`: late, age (frames waited), memory, oom (out of memory), calm (no misses for a while); `detail` says it in
     words. `step_ms` is what a step has cost on this level so far, on average (nan before the first), `cost_share` the
     seconds of learning for every second of stream lately: the cost that led here, or that there is room for.
@@ -243,9 +245,8 @@ class SnapshotTaken:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved:
-    """A checkpoint was written to the run folder, or failed to be (`error` not empty).
-
-    With it the run goes on at frame `next_frame`. `duration_s` is the time the disk took, off every other path.
+    """A checkpoint was written to the run folder, if `error` is empty; with it the run goes on at frame `next_frame`.
+    `duration_s` is the time the disk took, off every other path.
     """
 
     version: int
@@ -277,7 +278,6 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class WorkerChanged:
     """A worker of the live driver: stale (a stream that gives nothing), hung, ok (neither any more), restarted, off.
-
     `component` is capture, inference or learner. What is wrong is said by the `Fault` before it.
     """
 

@@ -20,6 +20,7 @@ from runtime.events import (
     ShiftEvent,
     ShiftScore,
     SnapshotTaken,
+    StatisticsTaken,
     TrustChanged,
     Weighed,
     WorkerChanged,
@@ -36,6 +37,7 @@ Event = (
     | Rollback
     | Weighed
     | TrustChanged
+    | StatisticsTaken
     | Recall
     | ShiftScore
     | ShiftEvent

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runtime.adaptation.cycle import AdaptationCycle
-from runtime.events import AdaptationStep, FrameDropped, Prediction, ShadowPrediction, Weighed
+from runtime.events import AdaptationStep, FrameDropped, Prediction, ShadowPrediction, StatisticsTaken, Weighed
 from runtime.inbox import INBOX_CAPACITY
 from runtime.intake import FrameCheck, Freshness, captured
 from runtime.latency import LIGHT_OUTCOMES, Latency
@@ -130,8 +130,8 @@ class SimulatedLearning:
                     step_s = self._latency.step_s(took_s)
                     work_s += step_s
                     yield replace(event, duration_s=step_s)
-                case Weighed(frame_index=frame_index, num_forwards=num_forwards):
-                    work_s += num_forwards * answers_s[frame_index]
+                case Weighed(num_forwards=num) | StatisticsTaken(num_forwards=num):
+                    work_s += num * answers_s[event.frame_index]
                     yield event
                 case _:
                     work_s += self._latency.upkeep_s(took_s)

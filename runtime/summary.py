@@ -84,7 +84,7 @@ class SummaryBuilder:
                 self._rollbacks += 1
             case events.Recall(refusal=""):
                 self._recalls += 1
-            case events.Weighed(num_forwards=num_forwards):
+            case events.Weighed(num_forwards=num_forwards) | events.StatisticsTaken(num_forwards=num_forwards):
                 self._weighing_forwards += num_forwards
             case events.GovernorChanged(name=name):
                 self._levels.moved(name)

@@ -6,9 +6,9 @@
         student(x_B3HW)                                 # `move` sees each batch norm's input before it is normalised
 
 Either leaves the statistics in the running buffers, from where they are published with the version: the frames after
-that are answered with them in eval mode. Only batch norms whose running statistics are adaptable take part
-(`--trainable norm` or `full`); others stay as they are, since nobody would publish what moved. Layer norms have no
-statistics to move.
+that are answered with them in eval mode. Only batch norms whose running statistics are adaptable take part (all by
+`--trainable norm` and `full`, the head's by the others); the rest stay as they are, since nobody would publish what
+moved. Layer norms have no statistics to move.
 """
 
 # B batch, C channels, H height, W width

@@ -1,13 +1,12 @@
 """The candidate: what was learnt so far, before and while it serves.
 
-It holds the average of the student's weights, the last average the guard accepted, and a model that answers with the
-average. An accepted candidate is published at once as far as it is trusted, between the source weights and its own. It
-is kept in the shadow, unpublished, while the frozen model answers as well; then version 0 serves. What was learnt for
-other domains comes back from the library (`recollection.py`) and is judged like any candidate; the trust it had earned
-comes with it.
+It holds the average of the student's weights and a model that answers with the average. An average the guard accepted
+serves at once as far as it is trusted (`service.py`), and is kept in the shadow while the frozen model answers as well.
+What was learnt for other domains comes back from the library (`recollection.py`) and is judged like any candidate; the
+trust it had earned comes with it.
 """
 
-# H height, W width
+# H height, W width, F features
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
@@ -19,14 +18,15 @@ from torch import Tensor
 from models.segformer import SegmentationModel
 from models.trainable import load_adaptable
 from runtime.adaptation.recollection import Recollection
-from runtime.events import Prediction, Recall, TrustChanged, Weighed
+from runtime.adaptation.service import Service
+from runtime.events import Prediction, Recall, StatisticsTaken, TrustChanged, Weighed
 from runtime.guard import Guard
 from runtime.library import Found
 from runtime.serving import SwappedReplica
 from runtime.shares import agreement
-from runtime.state import State, array_again, kept, kept_array, restore, state_of
+from runtime.state import State, kept, restore, state_of
 from runtime.trust import Trust
-from runtime.weights import VersionedWeights
+from streams.frame import Frame
 
 APPEARANCE_SHARE = 0.05  # of the way to what a step looked at; 0.25, as the monitor has it, forgets a night in 3 frames
 
@@ -37,22 +37,19 @@ class Candidate:
     def __init__(
         self,
         model: SegmentationModel,
-        weights: VersionedWeights,
+        service: Service,
         *,
         guard: Guard,
         trust: Trust,
         clock: Callable[[], float],
         recollection: Recollection | None = None,
     ) -> None:
-        self._weights = weights
+        self._service = service
         self._guard = guard
         self._trust = trust
         self._clock = clock
         self._recollection = recollection
-        self._average = {name: tensor.detach().clone() for name, tensor in weights.source.tensors.items()}
-        self._appearance_F: np.ndarray | None = None
-        self._good: Mapping[str, Tensor] = weights.source.tensors  # never written to: what serves is not held twice
-        self._served_share = 0.0  # of the way to the last good average, as last published
+        self._average = {name: tensor.detach().clone() for name, tensor in service.source.items()}
         self._statistics = self._average.keys() & dict(model.named_buffers()).keys()
         load_adaptable(model, self._average)  # the same memory: the model always answers with the average
         self._model = model
@@ -75,16 +72,16 @@ class Candidate:
 
     @property
     def source(self) -> Mapping[str, Tensor]:
-        return self._weights.source.tensors
+        return self._service.source
 
     @property
     def good(self) -> Mapping[str, Tensor]:
         """The last average the guard accepted; the source weights at first."""
-        return self._good
+        return self._service.good
 
     @property
     def serving_version(self) -> int:
-        return self._weights.latest.number
+        return self._service.version
 
     @property
     def is_at_home(self) -> bool:
@@ -104,25 +101,22 @@ class Candidate:
         refusal = self._guard.refusal(self._average, self._model)
         if refusal:
             return "refused_guard", refusal
-        self._note(appearance_F)
-        self._accept(frame_index)
+        self._accept(frame_index, self._moved(appearance_F))
         if self._recollection is not None:
-            self._recollection.learnt(self._good, agreement=self._trust.agreement)
+            self._recollection.learnt(self.good, agreement=self._trust.agreement)
         return ("applied" if self._trust.is_adapted else "shadowed"), ""
 
     def restore(self) -> None:
         """Back to the last good average."""
-        _copy(self._good, into=self._average)
+        _copy(self.good, into=self._average)
 
     def start_over(self) -> None:
         """Back to the source weights, which serve."""
         self._guard.reset()
         self.leave()
-        self._appearance_F = None
         _copy(self.source, into=self._average)
-        self._good = self.source
         self._trust.reset()
-        self._fall_back()
+        self._service.start_over()
 
     def leave(self) -> None:
         """The average is led elsewhere from now on: away from the domain it was learnt for."""
@@ -143,12 +137,21 @@ class Candidate:
             self.restore()
             recollection.forget(found)
             return (self._recalled(frame_index, found, refusal),)
-        self._appearance_F = found.domain.appearance_F
         recollection.take_up(found)
+        self._service.forget_stream()
         is_changed = self._trust.take_up(found.domain.agreement, distance=found.from_source)
-        self._accept(frame_index)
+        self._accept(frame_index, found.domain.appearance_F)
         recalled = self._recalled(frame_index, found, "")
         return (recalled, self._changed(frame_index, found.domain.agreement)) if is_changed else (recalled,)
+
+    def follow_stream(self, frame: Frame, features_F: np.ndarray, *, period: int) -> StatisticsTaken | None:
+        """In weather far from the source serve under the stream's own statistics; what was taken of this frame, if it
+        was its turn. `period` is how many times as many frames as usual lie between two turns.
+        """
+        share = self._service.follow(frame, features_F, period=period)
+        if share == 0.0:
+            return None
+        return StatisticsTaken(frame.index, share, version=self.serving_version, at_s=self._clock())
 
     def weigh(
         self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float
@@ -156,18 +159,19 @@ class Candidate:
         """Compare adapted and frozen on a frame just predicted, in weather at that distance from the source (1 is its
         edge); the outcome, and the change of what serves, if it is one.
 
-        Costs a forward pass unless all that was learnt serves; what is served is a few steps older than the average.
+        Costs a forward pass unless all that was learnt serves; what is served is a few steps older than the average,
+        and has the stream's statistics where it is far.
         """
         frame = prediction.frame
-        is_served = prediction.version != 0 and self._served_share == 1.0
+        is_served = prediction.version != 0 and self._service.share == 1.0
         learnt_HW = prediction.labels_HW if is_served else self._replica.answer(frame.image_HWC).labels_HW
         reading = agreement(learnt_HW, frozen_HW)
         is_changed = self._trust.update(reading, distance=distance)
         if self._recollection is not None:
             self._recollection.weighed(self._trust.agreement)
         weighed = Weighed(frame.index, reading, num_forwards=1 if is_served else 2, at_s=self._clock())
-        if self._trust.share != self._served_share:  # the next step may be far off
-            self._serve(frame.index)
+        if self._trust.share != self._service.share:  # the next step may be far off
+            self._service.serve(self._trust.share, frame.index)
         return (weighed, self._changed(frame.index, self._trust.agreement)) if is_changed else (weighed,)
 
     def doubt(self) -> None:
@@ -178,22 +182,20 @@ class Candidate:
         """The frozen model serves from now on: the stream is back where it learnt."""
         if not self._trust.reset():
             return None
-        self._fall_back()
+        self._service.fall_back()
         return self._changed(frame_index, float("nan"))
 
     def retire(self) -> None:
         """Publish nothing any more; the source serves. Any thread."""
-        self._weights.retire_writer()
+        self._service.retire()
 
     def state(self) -> State:
-        """Copies of both averages, and what guard and trust remember."""
+        """A copy of the average, how what is good of it serves, and what guard and trust remember."""
         return {
             "average": {name: kept(tensor) for name, tensor in self._average.items()},
-            "good": {name: kept(tensor) for name, tensor in self._good.items()},
             "guard": self._guard.state(),
             "trust": self._trust.state(),
-            "served_share": self._served_share,
-            "appearance": kept_array(self._appearance_F),
+            "service": self._service.state(),
             "recollection": state_of(self._recollection),
         }
 
@@ -202,62 +204,32 @@ class Candidate:
         match state:
             case {
                 "average": dict(average),
-                "good": dict(good),
                 "guard": dict(guard),
                 "trust": dict(trust),
-                "served_share": float(served_share),
-                "appearance": Tensor() | None as appearance_F,
+                "service": dict(service),
                 "recollection": dict(recollection),
             }:
                 _copy({name: cast(Tensor, average[name]) for name in self._average}, into=self._average)
-                self._good = {
-                    name: cast(Tensor, good[name]).detach().clone().to(tensor) for name, tensor in self.source.items()
-                }
                 self._guard.load_state(guard)
                 self._trust.load_state(trust)
-                self._served_share = served_share
-                self._appearance_F = array_again(appearance_F)
+                self._service.load_state(service)
                 restore(self._recollection, recollection)
             case _:
                 raise ValueError(f"not the state of a candidate: it has the keys {sorted(state)}")
 
-    def _accept(self, frame_index: int) -> None:
-        """The average is good, and serves as far as it is trusted."""
-        if self._trust.share == 1.0:
-            self._publish(self._average, frame_index)
-            return
-        self._good = {name: tensor.clone() for name, tensor in self._average.items()}
-        self._serve(frame_index)
+    def _accept(self, frame_index: int, appearance_F: np.ndarray | None) -> None:
+        """The average is good, for frames that look like this, and serves as far as it is trusted."""
+        self._service.accept(
+            self._average, share=self._trust.share, frame_index=frame_index, appearance_F=appearance_F
+        )
 
-    def _serve(self, frame_index: int) -> None:
-        """As far from the source weights towards the last good average as it is trusted."""
-        share = self._trust.share
-        if not self._trust.is_adapted:
-            self._fall_back()
-        elif share == 1.0:
-            self._publish(self._good, frame_index)
-        else:
-            self._served_share = share
-            mixed = {name: tensor.lerp(self._good[name], share) for name, tensor in self.source.items()}
-            self._weights.publish(mixed, frame_index=frame_index, appearance_F=self._appearance_F)
-
-    def _publish(self, tensors: Mapping[str, Tensor], frame_index: int) -> None:
-        """All of it serves, and what serves is what is good."""
-        self._served_share = 1.0
-        version = self._weights.publish(tensors, frame_index=frame_index, appearance_F=self._appearance_F)
-        self._good = version.tensors
-
-    def _fall_back(self) -> None:
-        """The source serves."""
-        self._served_share = 0.0
-        self._weights.fall_back()
-
-    def _note(self, appearance_F: np.ndarray | None) -> None:
+    def _moved(self, appearance_F: np.ndarray | None) -> np.ndarray | None:
         """Average what the learner looks at, slowly, for weights are slow to leave one weather for another too."""
-        if self._appearance_F is None or appearance_F is None:
-            self._appearance_F = appearance_F
-        else:
-            self._appearance_F = self._appearance_F + APPEARANCE_SHARE * (appearance_F - self._appearance_F)
+        before_F = self._service.appearance_F
+        if before_F is None or appearance_F is None:
+            return appearance_F
+        moved_F: np.ndarray = before_F + APPEARANCE_SHARE * (appearance_F - before_F)
+        return moved_F
 
     def _recalled(self, frame_index: int, found: Found, refusal: str) -> Recall:
         return Recall(

@@ -22,8 +22,9 @@ from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.descent import Descent
 from runtime.adaptation.method import Method, Target
 from runtime.effort import Depth
-from runtime.events import AdaptationStep, Prediction, Recall, Rollback, TrustChanged, Weighed
+from runtime.events import AdaptationStep, Prediction, Recall, Rollback, StatisticsTaken, TrustChanged, Weighed
 from runtime.state import State, kept, restore, state_of
+from streams.frame import Frame
 
 RELAX_SHARE = 0.5  # of the way back to the source weights, per frame
 RELAX_STEPS = 10  # 0.5^10 = 0.1 % of the offset is left; then the source weights are taken exactly
@@ -120,6 +121,12 @@ class Learner:
             self._num_relaxed = self._num_refused = 0
             self._take(self._candidate.good)
         return events
+
+    def follow_stream(self, frame: Frame, features_F: np.ndarray, *, period: int) -> StatisticsTaken | None:
+        """In weather far from the source serve under the stream's own statistics; what was taken of this frame, if it
+        was its turn. `period` is how many times as many frames as usual lie between two turns.
+        """
+        return self._candidate.follow_stream(frame, features_F, period=period)
 
     def weigh(
         self, prediction: Prediction, frozen_HW: np.ndarray, *, distance: float

@@ -40,6 +40,7 @@ class Learning:
         self._governor = governor
         self._shadow = shadow
         self._weighed_frame = -WEIGH_PERIOD
+        self._features_F: np.ndarray | None = None  # of the frame looked at last
 
     def keep_pace(self, prediction: Prediction) -> Iterator[Event]:
         """How late a prediction was decides how much may be learnt."""
@@ -50,6 +51,7 @@ class Learning:
         """Take notice of a shift. What was learnt when frames looked like this before comes back, before any detector
         can be sure.
         """
+        self._features_F = features_F
         if shift is not None:
             yield from self._notice(shift)
         yield from self._learner.recall(frame_index, features_F)
@@ -57,9 +59,14 @@ class Learning:
             self._schedule.hold(frame_index)
 
     def act(self, prediction: Prediction, *, distance: float, appearance_F: np.ndarray | None) -> Iterator[Event]:
-        """Weigh what was learnt and perhaps learn, in weather that looks like `appearance_F`, at that distance from the
-        source (1 is its edge).
+        """Of the frame looked at last: follow its statistics, weigh what was learnt and perhaps learn, in weather that
+        looks like `appearance_F`, at that distance from the source (1 is its edge).
         """
+        if self._features_F is not None:
+            period = self._frames_per_step
+            taken = self._learner.follow_stream(prediction.frame, self._features_F, period=period)
+            if taken is not None:
+                yield taken
         yield from self._weigh(prediction, distance)
         yield from self._step(prediction, distance, appearance_F)
 
@@ -81,7 +88,7 @@ class Learning:
     def _weigh(self, prediction: Prediction, distance: float) -> Iterator[Event]:
         """Is what was learnt worth serving? Asked while there is something learnt."""
         learner, frame_index = self._learner, prediction.frame.index
-        period = WEIGH_PERIOD * (self._governor.effort.frames_per_step or RELUCTANT_PERIOD)
+        period = WEIGH_PERIOD * self._frames_per_step
         if learner.is_surely_trusted:
             period *= SURE_PERIOD
         if learner.is_at_source or not learner.is_weighed or frame_index < self._weighed_frame + period:
@@ -119,6 +126,11 @@ class Learning:
             yield rollback
         if (changed := self._governor.note_step(step)) is not None:
             yield changed
+
+    @property
+    def _frames_per_step(self) -> int:
+        """By how much what is no step is spread, too, where time is short."""
+        return self._governor.effort.frames_per_step or RELUCTANT_PERIOD
 
     def state(self) -> State:
         """What learner, schedule and governor remember, and when the last comparison was."""

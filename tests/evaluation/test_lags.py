@@ -1,7 +1,7 @@
 import pytest
 
 from evaluation.lags import MAX_LISTED, LagLog
-from runtime.events import Recall, ShiftEvent, TrustChanged
+from runtime.events import Recall, ShiftEvent, StatisticsTaken, TrustChanged
 from tests.fakes import make_frame, make_prediction, make_step
 
 
@@ -82,6 +82,16 @@ def test_what_is_recalled_counts_unless_it_was_refused():
     log.observe(Recall(1, 0, 0.2, 4, 0.0))
     answer(log, 2, "rain", version=4)
     assert log.lags()[0].served == 2
+
+
+def test_statistics_of_the_visit_count_as_soon_as_they_serve():
+    log = LagLog()
+    answer(log, 0, "clear")
+    answer(log, 1, "night")
+    log.observe(StatisticsTaken(1, 1.0, 3, 0.0))
+    log.observe(make_step(1, outcome="shadowed", version=4))
+    answer(log, 2, "night", version=4)
+    assert (log.lags()[1].version, log.lags()[1].served) == (3, 1)
 
 
 def test_events_that_come_late_belong_to_the_visit_of_their_frame():

@@ -116,6 +116,9 @@ class SlowLearner:
     def recall(self, *_):
         return ()
 
+    def follow_stream(self, *_, period):
+        assert period > 0
+
     def weigh(self, prediction, frozen_HW, *, distance):
         assert frozen_HW.shape == prediction.labels_HW.shape and distance >= 0.0
         return ()

@@ -45,6 +45,7 @@ def played():
     builder.observe(events.Rollback(50, 3, "nonfinite", 5.0))
     for num_forwards in (2, 1):
         builder.observe(events.Weighed(50, 0.5, num_forwards, 5.0))
+    builder.observe(events.StatisticsTaken(50, 1.0, 4, 5.0))
     builder.observe(events.ShiftEvent(60, "away", 1.25, "rain_25mm", 6.0))
     for refusal in ("", "", "non-finite weights"):
         builder.observe(make_recall(refusal=refusal))
@@ -108,7 +109,7 @@ def test_adaptation_counts_by_outcome_and_duty():
     adaptation = builder.build(None)["adaptation"]
     assert (adaptation["steps_applied"], adaptation["steps_refused"], adaptation["rollbacks"]) == (3, 2, 1)
     assert adaptation["recalls"] == 2
-    assert adaptation["all_forwards_per_frame"] - adaptation["forwards_per_frame"] == pytest.approx(3 / 100)
+    assert adaptation["all_forwards_per_frame"] - adaptation["forwards_per_frame"] == pytest.approx(4 / 100)
     assert adaptation["duty"] == pytest.approx(6 * 0.04 / 10.0)
     assert (adaptation["first_version"], adaptation["last_version"]) == (0, 49)
     assert set(adaptation["step_ms"]) == {"p50", "p95", "p99"}

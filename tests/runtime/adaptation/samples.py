@@ -12,6 +12,8 @@ from replay.buffer import ReplayBuffer
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.method import Materials, Target
 from runtime.adaptation.recollection import Recollection
+from runtime.adaptation.service import Service
+from runtime.adaptation.stream_statistics import StreamStatistics
 from runtime.guard import Guard
 from runtime.trust import Trust
 from runtime.weights import VersionedWeights
@@ -33,6 +35,12 @@ def make_student(trainable: str = "adapters+head", *, sureness: float = 1.0) -> 
         attach_adapters(model, AdapterConfig(stages=(4,)))
     set_trainable(model, trainable)
     return model.eval()
+
+
+def with_fixed_statistics(model: SegmentationModel) -> SegmentationModel:
+    """The same model, whose batch norms keep the statistics they have."""
+    model.adaptable_names = tuple(name for name in model.adaptable_names if ".running_" not in name)
+    return model
 
 
 def filled_replay(num: int = 4, *, only_class: int | None = None) -> ReplayBuffer:
@@ -72,12 +80,14 @@ def candidate_of(
     is_trusted: bool = True,
     max_drift: float = 0.5,
     recollection: Recollection | None = None,
+    statistics: StreamStatistics | None = None,
 ) -> Candidate:
     """Judged by drift alone, and served from the start unless told otherwise."""
     trust = Trust(below=1.0) if is_trusted else Trust()
     guard = Guard(weights.source.tensors, max_drift=max_drift)
+    service = Service(weights, statistics)
     return Candidate(
-        replica(student), weights, guard=guard, trust=trust, clock=lambda: 1.0, recollection=recollection
+        replica(student), service, guard=guard, trust=trust, clock=lambda: 1.0, recollection=recollection
     )
 
 

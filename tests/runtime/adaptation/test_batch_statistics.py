@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.segformer import SegmentationModel
 from runtime.adaptation.batch_statistics import moving_norms, norms_watched, own_statistics
-from tests.runtime.adaptation.samples import make_student
+from tests.runtime.adaptation.samples import make_student, with_fixed_statistics
 
 
 def random_images(seed: int = 1) -> Tensor:
@@ -82,7 +82,7 @@ def test_norms_are_as_they_were_after_an_error() -> None:
 
 
 def test_frozen_statistics_stay_whatever_is_asked() -> None:
-    model, x_B3HW = make_student("adapters+head"), random_images()
+    model, x_B3HW = with_fixed_statistics(make_student()), random_images()
     frozen, before = model(x_B3HW), model.head.bn.running_mean.clone()
     seen: list[str] = []
     with own_statistics(model):

@@ -8,7 +8,7 @@ from models.preprocess import normalise, to_tensor
 from models.trainable import replica
 from runtime.adaptation.bn import StatisticsMixing
 from runtime.option_words import ConfigError
-from tests.runtime.adaptation.samples import make_student, nth_target
+from tests.runtime.adaptation.samples import make_student, nth_target, with_fixed_statistics
 from tests.runtime.adaptation.test_batch_statistics import input_of_the_heads_norm
 
 
@@ -75,7 +75,7 @@ def test_it_goes_on_from_its_state_and_from_no_other() -> None:
 
 def test_a_model_that_keeps_its_statistics_is_refused_in_a_line() -> None:
     with pytest.raises(ConfigError, match=r"--method bn: .*--trainable norm"):
-        StatisticsMixing(make_student("adapters+head"))
+        StatisticsMixing(with_fixed_statistics(make_student("adapters+head")))
 
 
 @pytest.mark.parametrize("options", [{"momentum": 0.0}, {"target_share": 1.5}])

@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from models.trainable import adaptable_tensors
+from models.trainable import adaptable_tensors, replica
 from runtime.adaptation.candidate import Candidate
 from runtime.adaptation.recollection import CONFIRM_FRAMES, FIRST_STEPS, Recollection
+from runtime.adaptation.stream_statistics import StreamStatistics
 from runtime.events import Recall, TrustChanged
 from runtime.library import DomainLibrary
 from runtime.state import flatten, unflatten
 from runtime.trust import READINGS
 from runtime.weights import VersionedWeights
-from tests.fakes import make_prediction, make_source
+from tests.fakes import make_frame, make_prediction, make_source
 from tests.runtime.adaptation.samples import candidate_of, make_student
 
 
@@ -105,6 +106,7 @@ def test_starting_over_leaves_the_source(student: nn.Module) -> None:
 
 
 RAIN, CLEAR = np.array([3.0]), np.array([0.0])
+MEAN = "head.bn.running_mean"
 
 
 def domains() -> DomainLibrary:
@@ -167,6 +169,39 @@ def test_what_an_unknown_frame_looks_like_brings_nothing(student: nn.Module) -> 
     candidate, weights = learnt_in_rain(student, domains(), is_trusted=True)
     assert recalled(candidate, CLEAR) == recalled(candidate, np.array([9.0])) == []
     assert weights.latest is weights.source and not candidate.is_at_home
+
+
+def under_statistics(student: nn.Module) -> tuple[Candidate, VersionedWeights]:
+    """Rain is known; a frame of another weather, as far away, is the newest."""
+    weights, library = VersionedWeights(adaptable_tensors(student)), domains()
+    statistics = StreamStatistics(replica(student), weights.source.tensors, make_source(np.zeros(1), np.eye(1)))
+    library.remember(RAIN, weights.source.tensors, agreement=0.1, num_frames=9)
+    recollection = Recollection(library)
+    candidate = candidate_of(student, weights, is_trusted=False, recollection=recollection, statistics=statistics)
+    taken = candidate.follow_stream(make_frame(5), -RAIN, period=1)
+    assert taken is not None and (taken.frame_index, taken.share, taken.version) == (5, 1.0, 1)
+    assert not torch.equal(weights.latest.tensors[MEAN], weights.source.tensors[MEAN])
+    return candidate, weights
+
+
+def test_a_domain_returns_without_the_statistics_of_another_weather(student: nn.Module) -> None:
+    candidate, weights = under_statistics(student)
+    recalled(candidate)
+    assert torch.equal(weights.latest.tensors[MEAN], weights.source.tensors[MEAN]) and weights.latest.number > 1
+    assert candidate.follow_stream(make_frame(101), RAIN, period=1) is not None
+
+
+def test_steps_and_trust_go_on_under_the_streams_statistics_and_starting_over_ends_them(student: nn.Module) -> None:
+    candidate, weights = under_statistics(student)
+    before = weights.latest.tensors[MEAN]
+    assert candidate.submit(5, -RAIN) == ("shadowed", "") and torch.equal(weights.latest.tensors[MEAN], before)
+    frozen_HW = np.full((32, 64), 9, np.uint8)
+    for _ in range(READINGS):
+        candidate.weigh(make_prediction(), frozen_HW, distance=3.0)
+    assert weights.latest.number == 3 and torch.equal(weights.latest.tensors[MEAN], before)
+    assert torch.equal(candidate.good[MEAN], weights.source.tensors[MEAN])
+    candidate.start_over()
+    assert weights.latest is weights.source
 
 
 def test_trust_of_a_returned_domain_is_lost_by_readings_and_for_the_next_visit_too(student: nn.Module) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from runtime import events
+from runtime.adaptation.learning import RELUCTANT_PERIOD
 from runtime.adaptation.schedule import HOLD_FRAMES
 from runtime.effort import Effort
 from runtime.governor import Governor
@@ -26,6 +27,15 @@ def test_a_recall_is_told_and_left_alone_until_the_detector_has_had_its_time(cyc
     seen = consider_each(cycle, answers(range(2 + HOLD_FRAMES + 2), brightness=1.0))
     assert [event.frame_index for event in seen if isinstance(event, events.Recall)] == [1, 2]
     assert learner.relaxed == [2 + HOLD_FRAMES, 3 + HOLD_FRAMES] and learner.targets == []
+
+
+def test_statistics_taken_of_far_frames_are_told_and_turns_are_spread_where_time_is_short(cycle_of) -> None:
+    learner = Noting()
+    learner.far = {1, 2}
+    seen = consider_each(cycle_of(learner, governor=Strained(Effort("strained", 3))), answers(range(4)))
+    assert [event.frame_index for event in seen if isinstance(event, events.StatisticsTaken)] == [1, 2]
+    consider_each(cycle_of(learner, governor=Strained(Effort("off", 0))), answers(range(1)))
+    assert learner.periods == [3, 3, 3, 3, RELUCTANT_PERIOD]
 
 
 def test_at_the_source_weights_are_pulled_home_and_then_left(cycle_of) -> None:
