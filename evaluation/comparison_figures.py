@@ -178,7 +178,8 @@ NOTES = {
     ),
     "Cost": (
         "Learning steps and how long they and the frames took, on the machine the runs were made on. All F/frame: "
-        "F/frame and the forwards that weigh what was learnt against the frozen model. Code: a digest of what ran."
+        "F/frame, the forwards that weigh what was learnt against the frozen model and those that take the stream's "
+        "statistics. Code: a digest of what ran."
     ),
     "Memory and parameters": "Peak memory is of the whole process. Trainable: parameters that learn.",
 }
