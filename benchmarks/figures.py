@@ -41,8 +41,7 @@ NOTE = (
     "than 10 points of IoU below frozen over the run, and in the worst visit; forgotten: points lost on held-out "
     "source samples; F/frame: time of learning steps over that of inference, over the run; all F/frame: with the "
     "forwards that weigh what was learnt against the frozen model and those that take the stream's statistics; in "
-    "brackets the track, what a method needs besides "
-    "the stream."
+    "brackets the track, what a method needs besides the stream."
 )
 
 

@@ -24,9 +24,8 @@ class Lag:
     """One visit. `detected` and `served` are frames after `first_frame`, None while neither has happened.
 
     `is_learnt` says that weights were learnt in the visit or recalled for it, though perhaps kept in the shadow, or
-    serve under its statistics;
-    `version`, above 0, is the first published since, for a frame of the visit. The first answer by it or a later one is
-    `served`.
+    serve under its statistics; `version`, above 0, is the first published since, for a frame of the visit. The first
+    answer by it or a later one is `served`.
     """
 
     domain: str

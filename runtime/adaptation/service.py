@@ -58,8 +58,11 @@ class Service:
     ) -> None:
         """These are the good weights now, learnt for frames that look like this; that share of them serves."""
         self._appearance_F = appearance_F
-        is_copied = share == 1.0 and not self._is_far  # by publication, which follows
-        self._good = tensors if is_copied else {name: tensor.clone() for name, tensor in tensors.items()}
+        if share == 1.0 and not self._is_far:  # publication copies them
+            self._share = share
+            self._good = self._weights.publish(tensors, frame_index=frame_index, appearance_F=appearance_F).tensors
+            return
+        self._good = {name: tensor.clone() for name, tensor in tensors.items()}
         self.serve(share, frame_index)
 
     def serve(self, share: float, frame_index: int) -> None:

@@ -65,6 +65,13 @@ def test_weights_accepted_may_be_written_to_afterwards(service, weights, share: 
     assert float(service.good[CLASSIFIER].abs().sum()) > 0
 
 
+def test_a_publication_that_fails_leaves_the_good_weights_what_they_were(service, weights) -> None:
+    service.retire()
+    with pytest.raises(WriterRetired):
+        service.accept(learnt(weights), share=1.0, frame_index=3, appearance_F=None)
+    assert service.good is weights.source.tensors
+
+
 def test_far_frames_serve_under_their_own_statistics_before_anything_is_learnt(service, weights) -> None:
     assert service.follow(make_frame(3), FAR, period=1) == 1.0
     version = weights.latest
